@@ -1,0 +1,95 @@
+"""Square crops around a box, and the mapping of boxes into them and back.
+
+The crop's side is ceil(sqrt(w h) * factor) pixels around the box's centre, outside the image it is zero (OSTrack's
+convention), and it is resampled to `size` x `size`. Nothing is rounded to whole pixels, so boxes map back exactly.
+"""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from tpf_model.boxes import Box
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A square region of the visible image: top-left corner `x`, `y` and `side` in its pixels, `size` output pixels."""
+
+    x: float
+    y: float
+    side: float
+    size: int
+
+    @classmethod
+    def around(cls, box: Box, factor: float, size: int) -> "Crop":
+        x, y, w, h = box
+        side = max(1, math.ceil(math.sqrt(w * h) * factor))
+        return cls(x + w / 2 - side / 2, y + h / 2 - side / 2, side, size)
+
+    @property
+    def scale(self) -> float:
+        """Output pixels per visible pixel."""
+        return self.size / self.side
+
+    def box_to_crop(self, box: Box) -> Box:
+        """Map a box from visible-image pixels to crop pixels."""
+        s = self.scale
+        return (box[0] - self.x) * s, (box[1] - self.y) * s, box[2] * s, box[3] * s
+
+    def box_to_image(self, box: Box) -> Box:
+        """Map a box from crop pixels to visible-image pixels."""
+        s = self.scale
+        return box[0] / s + self.x, box[1] / s + self.y, box[2] / s, box[3] / s
+
+    def to_image_matrix(self) -> np.ndarray:
+        """(3, 3) matrix from crop coordinates to visible-image coordinates, both continuous."""
+        return np.array([[1 / self.scale, 0, self.x], [0, 1 / self.scale, self.y], [0, 0, 1]])
+
+
+# OpenCV puts a pixel's centre at an integer; continuous coordinates put it at +0.5.
+_CENTRE = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+_CORNER = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
+
+
+def sample(image: np.ndarray, crop: Crop, image_to_visible: np.ndarray | None = None) -> np.ndarray:
+    """Resample `crop` out of `image` bilinearly, zeros outside it.
+
+    image: (H, W) or (H, W, 3), uint8 or float32. `image_to_visible` is the (3, 3) homography from this image's
+    continuous coordinates to the visible image's; None means that they are the same. Returns (size, size[, 3]) of
+    the image's dtype. Where the crop is shrunk by 2 or more, the source is first averaged over whole pixels, because
+    bilinear sampling alone would skip pixels.
+    """
+    to_source = crop.to_image_matrix()
+    if image_to_visible is not None:
+        to_source = np.linalg.inv(image_to_visible) @ to_source
+    image, to_source = _shrink(image, to_source, crop.size)
+    matrix = _CORNER @ to_source @ _CENTRE
+    matrix /= matrix[2, 2]
+    size = (crop.size, crop.size)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    if np.allclose(matrix[2], (0, 0, 1), atol=1e-12):
+        return cv2.warpAffine(image, matrix[:2], size, flags=flags)
+    return cv2.warpPerspective(image, matrix, size, flags=flags)
+
+
+def _shrink(image: np.ndarray, to_source: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Average `image` over whole pixels where one output pixel covers two or more, and adapt `to_source` to it."""
+    corners = to_source @ np.array([[0, size, size, 0], [0, 0, size, size], [1, 1, 1, 1]], dtype=float)
+    corners = corners[:2] / corners[2]
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    factor = int(max(high - low) / size)
+    if factor < 2:
+        return image, to_source
+    height, width = image.shape[:2]
+    # Only the part that the crop covers is averaged, on a grid that starts at a whole pixel and divides evenly.
+    left, top = (int(max(0, np.floor(v))) for v in low)
+    right, bottom = (int(min(np.ceil(v) + factor, limit)) for v, limit in zip(high, (width, height)))
+    columns, rows = max(1, (right - left) // factor), max(1, (bottom - top) // factor)
+    part = image[top : top + rows * factor, left : left + columns * factor]
+    if part.shape[0] < factor or part.shape[1] < factor:  # nothing of the image, or a sliver, is in the crop
+        return image, to_source
+    part = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA)
+    to_part = np.array([[1 / factor, 0, -left / factor], [0, 1 / factor, -top / factor], [0, 0, 1]])
+    return part, to_part @ to_source
