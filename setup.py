@@ -1,0 +1,32 @@
+"""The ament_python package `tpf_ros` with the model library it runs. Metadata is in pyproject.toml and package.xml."""
+
+from glob import glob
+
+from setuptools import find_packages, setup
+
+setup(
+    name="tpf_ros",
+    version="0.1.0",
+    description="Tracks one target in synchronised visible and thermal video, by fusing the two images at pixel level",
+    license="Apache-2.0",
+    maintainer="TPF maintainers",
+    maintainer_email="maintainers@tpf.example",
+    python_requires=">=3.10",
+    packages=find_packages(include=["tpf_ros", "tpf_ros.*", "tpf_model", "tpf_model.*"]),
+    package_data={"tpf_model": ["variants/*.yaml", "checkpoints/*.safetensors"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", ["resource/tpf_ros"]),
+        ("share/tpf_ros", ["package.xml"]),
+        ("share/tpf_ros/launch", glob("launch/*.launch.py")),
+        ("share/tpf_ros/config", sorted(set(glob("config/*.*")))),
+    ],
+    install_requires=["setuptools"],
+    extras_require={"test": ["pytest"]},
+    zip_safe=False,
+    entry_points={
+        "console_scripts": [
+            "tpf = tpf_ros.cli:main",
+            "tpf_tracker = tpf_ros.tracker_node:main",
+        ]
+    },
+)
