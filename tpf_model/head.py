@@ -1,0 +1,48 @@
+"""The centre head: where the target's centre is (score), how large it is (size), and where in its cell (offset)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Maps over the search crop, G = search_size / patch cells a side.
+
+    score (B, 1, G, G) in [1e-4, 1 - 1e-4]; size (B, 2, G, G), width and height as fractions of the crop, same range;
+    offset (B, 2, G, G), x and y in cells from the cell's top-left corner, unbounded.
+    """
+
+    score: Tensor
+    size: Tensor
+    offset: Tensor
+
+
+class CentreHead(nn.Module):
+    """Three convolutional branches over the search features (OSTrack's centre head)."""
+
+    def __init__(self, width: int, channels: int):
+        super().__init__()
+        self.score = _branch(width, channels, 1)
+        self.size = _branch(width, channels, 2)
+        self.offset = _branch(width, channels, 2)
+        # Nearly every cell is background: start from a score of 0.1, or the first steps only learn that.
+        nn.init.constant_(self.score[-1].bias, -2.19)
+
+    def forward(self, features: Tensor) -> Prediction:
+        """features: (B, C, G, G)."""
+        return Prediction(_bounded(self.score(features)), _bounded(self.size(features)), self.offset(features))
+
+
+def _branch(width: int, channels: int, outputs: int) -> nn.Sequential:
+    layers, last = [], width
+    for current in (channels, channels // 2, channels // 4, channels // 8):
+        layers += [nn.Conv2d(last, current, 3, padding=1), nn.BatchNorm2d(current), nn.ReLU(inplace=True)]
+        last = current
+    return nn.Sequential(*layers, nn.Conv2d(last, outputs, 1))
+
+
+def _bounded(logits: Tensor) -> Tensor:
+    # float32: 1 - 1e-4 is not a bfloat16 number, and the focal loss takes its logarithm.
+    return torch.sigmoid(logits.float()).clamp(1e-4, 1 - 1e-4)

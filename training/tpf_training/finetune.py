@@ -1,0 +1,192 @@
+"""Fine-tune a tracker on the task loss alone: `python -m tpf_training.finetune --data PATH --run runs/small ...`.
+
+The run folder holds `state.pt` (resumes exactly), `log.csv`, and `weights.safetensors` (the moving average of the
+weights, what the tracker loads). Learning rates warm up, stay, and fall to zero over the last `--decay` steps; a run
+resumed with a larger `--steps` goes on from where it was.
+"""
+
+import argparse
+import csv
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from tpf_model.config import load_variant
+from tpf_model.network import TPFNetwork
+from tpf_model.weights import load_network, save_network
+from tpf_training.initial_weights import load_encoder
+from tpf_training.losses.task import task_loss
+from tpf_training.sampling import build_mixture, collate
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Steps of the whole run, of the linear warm-up at its start and of the linear decay at its end."""
+
+    steps: int
+    warmup: int
+    decay: int
+
+    def factor(self, step: int) -> float:
+        """What the learning rates are multiplied with at `step`, counted from 0."""
+        return min(1.0, (step + 1) / max(1, self.warmup), (self.steps - step) / max(1, self.decay))
+
+
+class Draws(torch.utils.data.Dataset):
+    """The endless mixture as numbered draws: number i is the same sample in every run of one seed."""
+
+    def __init__(self, mixture, seed: int, start: int, count: int):
+        self.mixture, self.seed, self.start, self.count = mixture, seed, start, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int):
+        return self.mixture.sample(np.random.default_rng((self.seed, self.start + index)))
+
+
+def trainable_groups(network: TPFNetwork, args: argparse.Namespace) -> list[dict]:
+    """Optimiser groups with their learning rates; freezes what `args` says and leaves it out."""
+    encoder = network.encoder
+    frozen = [encoder.patch_embed, *encoder.blocks[: args.frozen_blocks]] if args.frozen_blocks else []
+    if args.fusion_lr == 0:
+        frozen.append(network.fusion)
+    for module in frozen:
+        module.requires_grad_(False)
+    if args.frozen_blocks:
+        encoder.cls_token.requires_grad_(False)
+    rates = {network.fusion: args.fusion_lr, encoder: args.encoder_lr, network.head: args.head_lr}
+    groups = []
+    for part, rate in rates.items():
+        parameters = [p for p in part.parameters() if p.requires_grad]
+        if parameters:
+            groups.append({"params": parameters, "lr": rate, "peak": rate})
+    return groups
+
+
+def fuse_batch(network: TPFNetwork, batch: dict, device: torch.device) -> list[torch.Tensor]:
+    return [
+        network.fuse(batch[f"{name}_visible"].to(device), batch[f"{name}_thermal"].to(device))
+        for name in ("template", "dynamic", "search")
+    ]
+
+
+def train(args: argparse.Namespace) -> None:
+    device = torch.device("cuda" if args.device == "auto" and torch.cuda.is_available() else args.device.replace("auto", "cpu"))
+    torch.manual_seed(args.seed)
+    args.run.mkdir(parents=True, exist_ok=True)
+    network = start_network(args).to(device).train()
+    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(args.average), use_buffers=True)
+    optimiser = torch.optim.AdamW(trainable_groups(network, args), weight_decay=1e-4)
+    step = resume(args.run / "state.pt", network, average, optimiser) if args.resume else 0
+    schedule = Schedule(args.steps, args.warmup, args.decay)
+    loader = torch.utils.data.DataLoader(
+        Draws(build_mixture(args.data, seed=args.seed), args.seed, step * args.batch, (args.steps - step) * args.batch),
+        batch_size=args.batch, collate_fn=collate, num_workers=args.workers, prefetch_factor=4 if args.workers else None,
+    )
+    log = Log(args.run / "log.csv", args.steps)
+    for batch in loader:
+        for group in optimiser.param_groups:
+            group["lr"] = group["peak"] * schedule.factor(step)
+        with torch.autocast(device.type, torch.bfloat16, enabled=args.amp):
+            fused = fuse_batch(network, batch, device)
+            prediction = network(*fused)
+        loss, parts = task_loss(prediction, batch["box"].to(device))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], 1.0)
+        optimiser.step()
+        average.update_parameters(network)
+        step += 1
+        log.add(step, parts)
+        if step % args.save_every == 0 or step == args.steps:
+            save(args, step, network, average, optimiser)
+
+
+def start_network(args: argparse.Namespace) -> TPFNetwork:
+    """The network before its first step: given weights, or random ones with a pretrained encoder."""
+    if args.weights:
+        return load_network(args.model, args.weights)[0]
+    network = TPFNetwork(load_variant(args.model))
+    if args.encoder:
+        unused = load_encoder(network.encoder, args.encoder)
+        print(f"encoder starts from {args.encoder.name}; unused in it: {', '.join(unused) or 'nothing'}")
+    return network
+
+
+def save(args: argparse.Namespace, step: int, network: nn.Module, average: AveragedModel, optimiser) -> None:
+    state = {"step": step, "network": network.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
+    partial = args.run / "state.partial"
+    torch.save(state, partial)
+    partial.replace(args.run / "state.pt")
+    settings = {key: str(value.name) if isinstance(value, Path) else value for key, value in vars(args).items()}
+    save_network(average.module, args.run / "weights.safetensors", {"command": "tpf_training.finetune", "step": step, **settings})
+
+
+def resume(path: Path, network: nn.Module, average: AveragedModel, optimiser) -> int:
+    """Load everything `save` wrote and return the number of steps done; a missing file starts from nothing."""
+    if not path.is_file():
+        return 0
+    state = torch.load(path, weights_only=True)
+    network.load_state_dict(state["network"])
+    average.load_state_dict(state["average"])
+    optimiser.load_state_dict(state["optimiser"])
+    return state["step"]
+
+
+class Log:
+    """Appends the mean of every `window` steps to a CSV file and shows it."""
+
+    def __init__(self, path: Path, steps: int, window: int = 20):
+        self.path, self.steps, self.window = path, steps, window
+        self.rows, self.started = [], time.monotonic()
+
+    def add(self, step: int, parts: dict[str, float]) -> None:
+        self.rows.append(parts)
+        if len(self.rows) < self.window:
+            return
+        means = {name: sum(row[name] for row in self.rows) / self.window for name in parts}
+        seconds = (time.monotonic() - self.started) / self.window
+        self.rows, self.started = [], time.monotonic()
+        line = {"step": step, **{name: f"{value:.4f}" for name, value in means.items()}, "seconds_per_step": f"{seconds:.3f}"}
+        print(f"{step}/{self.steps}", " ".join(f"{name} {value}" for name, value in line.items() if name != "step"), flush=True)
+        new = not self.path.exists()
+        with self.path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, line)
+            if new:
+                writer.writeheader()
+            writer.writerow(line)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the training data")
+    parser.add_argument("--run", type=Path, required=True, help="folder for checkpoints, log and weights")
+    parser.add_argument("--model", default="small")
+    parser.add_argument("--encoder", type=Path, help="pretrained plain ViT (safetensors, timm's names) to start from")
+    parser.add_argument("--weights", type=Path, help="whole network to start from (safetensors)")
+    parser.add_argument("--resume", action="store_true", help="go on from the run folder's state")
+    parser.add_argument("--steps", type=int, default=2000, help="steps of the whole run")
+    parser.add_argument("--batch", type=int, default=16, help="samples a step")
+    parser.add_argument("--warmup", type=int, default=100, help="steps")
+    parser.add_argument("--decay", type=int, default=400, help="steps at the end over which learning rates fall to zero")
+    parser.add_argument("--fusion-lr", type=float, default=1e-3, help="0 freezes the fusion adapter")
+    parser.add_argument("--encoder-lr", type=float, default=1e-4)
+    parser.add_argument("--head-lr", type=float, default=1e-3)
+    parser.add_argument("--frozen-blocks", type=int, default=0, help="encoder blocks, from the first, that stay as they are")
+    parser.add_argument("--average", type=float, default=0.995, help="decay of the weights' moving average")
+    parser.add_argument("--amp", action=argparse.BooleanOptionalAction, default=True, help="bfloat16 matrix products")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
+    parser.add_argument("--workers", type=int, default=1, help="data loading processes")
+    parser.add_argument("--save-every", type=int, default=200, help="steps between checkpoints")
+    parser.add_argument("--seed", type=int, default=0)
+    train(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""CenterNet's focal loss on Gaussian centre maps (Zhou et al., "Objects as Points", 2019, eq. 1)."""
+
+import torch
+from torch import Tensor
+
+
+def gaussian_map(boxes: Tensor, cells: int, min_overlap: float = 0.7) -> Tensor:
+    """Target score maps for `boxes` (B, 4), x y w h as fractions of the crop: (B, 1, cells, cells) in [0, 1].
+
+    The cell that holds the centre is exactly 1. The Gaussian's radius is the largest shift of a box's corners that
+    keeps an IoU of `min_overlap` with it (CornerNet), its sigma a third of the diameter.
+    """
+    width, height = boxes[:, 2] * cells, boxes[:, 3] * cells
+    sigma = (2 * _radius(width, height, min_overlap).floor().clamp(min=0) + 1) / 6
+    column, row = centre_cells(boxes, cells)
+    axis = torch.arange(cells, device=boxes.device, dtype=boxes.dtype)
+    dx = (axis[None, :] - column[:, None]).square()
+    dy = (axis[None, :] - row[:, None]).square()
+    distance = dy[:, :, None] + dx[:, None, :]
+    return torch.exp(-distance / (2 * sigma.square())[:, None, None])[:, None]
+
+
+def centre_cells(boxes: Tensor, cells: int) -> tuple[Tensor, Tensor]:
+    """Column and row (B,) of the cell that holds each box's centre."""
+    centres = (boxes[:, :2] + boxes[:, 2:] / 2) * cells
+    column, row = centres.floor().clamp(0, cells - 1).unbind(1)
+    return column, row
+
+
+def focal_loss(score: Tensor, target: Tensor, alpha: float = 2.0, beta: float = 4.0) -> Tensor:
+    """score (B, 1, G, G) in (0, 1), target as `gaussian_map` gives it -> the loss per target, a scalar."""
+    positive = target.eq(1)
+    at_centre = -torch.log(score) * (1 - score).pow(alpha)
+    elsewhere = -torch.log(1 - score) * score.pow(alpha) * (1 - target).pow(beta)
+    return torch.where(positive, at_centre, elsewhere).sum() / positive.sum().clamp(min=1)
+
+
+def _radius(width: Tensor, height: Tensor, overlap: float) -> Tensor:
+    """CornerNet's three cases: both corners inside, both outside, one each; the smallest radius of the three."""
+    total, area = width + height, width * height
+    case1 = (total - (total.square() - 4 * area * (1 - overlap) / (1 + overlap)).clamp(min=0).sqrt()) / 2
+    case2 = (2 * total - (4 * total.square() - 16 * (1 - overlap) * area).clamp(min=0).sqrt()) / 8
+    slope = 2 * overlap * total
+    case3 = (-slope + (slope.square() + 16 * overlap * (1 - overlap) * area).sqrt()) / (8 * overlap)
+    return torch.minimum(torch.minimum(case1, case2), case3)
