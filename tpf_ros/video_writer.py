@@ -1,0 +1,57 @@
+"""Writing H.264 videos that play everywhere (yuv420p), at a constant frame rate."""
+
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+SUFFIXES = (".mp4", ".mkv", ".mov", ".avi")
+
+
+class VideoWriter:
+    """Writes RGB frames of one size to a video; the first frame sets the size. Close it, or the file does not play."""
+
+    def __init__(self, path: str | os.PathLike, rate: float):
+        """`rate` in frames a second, > 0. ValueError for a suffix that is not one of `SUFFIXES`, OSError from the file."""
+        self.path = Path(path)
+        if self.path.suffix.lower() not in SUFFIXES:
+            raise ValueError(f"video {self.path} must end in one of {', '.join(SUFFIXES)}")
+        self.path.open("wb").close()  # PyAV would open it only at the first frame
+        self._container = av.open(str(self.path), "w")
+        self._stream = self._container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
+        self._stream.pix_fmt = "yuv420p"
+        self._stream.options = {"preset": "veryfast", "crf": "20"}
+        self._size = None
+
+    def write(self, image: np.ndarray) -> None:
+        """Append (H, W, 3) uint8 RGB; ValueError where it has another size than the first."""
+        height, width = image.shape[:2]
+        if self._size is None:
+            self._size = (width, height)
+            self._stream.width, self._stream.height = width + width % 2, height + height % 2
+        if self._size != (width, height):
+            raise ValueError(f"{self.path}: a frame of {width}x{height} after frames of {self._size[0]}x{self._size[1]}")
+        # 4:2:0 chroma needs even sizes: an odd image repeats its last row or column.
+        even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        self._mux(av.VideoFrame.from_ndarray(even, format="rgb24"))
+
+    def close(self) -> None:
+        """Finish the file. A video without a frame is removed: no player would open it."""
+        if self._size is None:
+            self._container.close()
+            self.path.unlink(missing_ok=True)
+            return
+        self._mux(None)
+        self._container.close()
+
+    def _mux(self, frame: av.VideoFrame | None) -> None:
+        for packet in self._stream.encode(frame):
+            self._container.mux(packet)
+
+    def __enter__(self) -> "VideoWriter":
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        self.close()
