@@ -1,0 +1,70 @@
+"""Fusion of a visible and a thermal image into one, at pixel level."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tpf_model.vim import ViMBlock
+
+_WIDTH = 8  # channels per modality
+_KERNEL = 5
+
+
+class AdditionFusion(nn.Module):
+    """The mean of both images; no parameters. visible, thermal: (B, 3, H, W) -> (B, 3, H, W)."""
+
+    def forward(self, visible: torch.Tensor, thermal: torch.Tensor) -> torch.Tensor:
+        return (visible + thermal) / 2
+
+
+class PixelFusionAdapter(nn.Module):
+    """Task-driven pixel-level fusion (PFA). visible, thermal: (B, 3, H, W) in [0, 1] -> fused (B, 3, H, W).
+
+    A convolution stem and a ViM block per modality, exchange of every second channel, a ViM block over the tokens of
+    both (2 L), a ViM block over the channels of both (2 x 8), a decoding convolution. The decoder predicts what is added to
+    the mean of both images and starts at zero, so an untrained adapter is `AdditionFusion` and a pretrained encoder
+    behind it sees natural images from the first step. The output may leave [0, 1] a little: clamping it would stop
+    the gradient there; clamp it for display only.
+
+    token_stride: pixels per token along each side, 1, 2 or 4. Above 1 the stem has that stride and the decoder's output is
+    pixel-shuffled. 14,307 parameters at stride 1. scan: see `selective_scan.resolve_backend`.
+    """
+
+    def __init__(self, token_stride: int = 1, scan: str = "auto"):
+        super().__init__()
+        if token_stride not in (1, 2, 4):
+            raise ValueError(f"token_stride is {token_stride!r}, must be 1, 2 or 4")
+        self.token_stride = token_stride
+        self.visible_stem, self.thermal_stem = _stem(token_stride), _stem(token_stride)
+        self.visible_block, self.thermal_block = ViMBlock(_WIDTH, scan=scan), ViMBlock(_WIDTH, scan=scan)
+        self.token_block = ViMBlock(_WIDTH, scan=scan)
+        self.channel_block = ViMBlock(2 * _WIDTH, scan=scan)
+        self.decoder = nn.Conv2d(2 * _WIDTH, 3 * token_stride**2, _KERNEL, padding=_KERNEL // 2)
+        nn.init.zeros_(self.decoder.weight)
+        nn.init.zeros_(self.decoder.bias)
+
+    def forward(self, visible: torch.Tensor, thermal: torch.Tensor) -> torch.Tensor:
+        height, width = visible.shape[-2:]
+        padding = (0, -width % self.token_stride, 0, -height % self.token_stride)
+        v = self.visible_stem(functional.pad(visible, padding, mode="replicate"))
+        t = self.thermal_stem(functional.pad(thermal, padding, mode="replicate"))
+        grid = v.shape[-2:]
+        v = self.visible_block(v.flatten(2).transpose(1, 2))  # (B, L, 8)
+        t = self.thermal_block(t.flatten(2).transpose(1, 2))
+        v, t = swap_channels(v, t)
+        v, t = self.token_block(torch.cat([v, t], dim=1)).chunk(2, dim=1)
+        tokens = self.channel_block(torch.cat([v, t], dim=2))
+        residual = self.decoder(tokens.transpose(1, 2).unflatten(2, grid))
+        residual = functional.pixel_shuffle(residual, self.token_stride)[..., :height, :width]
+        return (visible + thermal) / 2 + residual
+
+
+def swap_channels(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Exchange every second channel (last dimension) of two equally shaped tensors."""
+    keep = torch.arange(a.shape[-1], device=a.device) % 2 == 0
+    return torch.where(keep, a, b), torch.where(keep, b, a)
+
+
+def _stem(stride: int) -> nn.Conv2d:
+    # With this padding each token's window covers the stride x stride pixels that the decoder writes for it.
+    return nn.Conv2d(3, _WIDTH, _KERNEL, stride=stride, padding=(_KERNEL + 1 - stride) // 2)

@@ -1,0 +1,19 @@
+"""The selective scan written as its definition: one token after the other, in float64. Slow; tests compare with it."""
+
+import torch
+
+
+def reference_scan(
+    u: torch.Tensor, delta: torch.Tensor, A: torch.Tensor, B: torch.Tensor, C: torch.Tensor, D: torch.Tensor
+) -> torch.Tensor:
+    """See `selective_scan`. Computes and returns float64; differentiable by plain autograd."""
+    u, delta, A, B, C, D = (x.double() for x in (u, delta, A, B, C, D))
+    channels_per_group = u.shape[1] // B.shape[1]
+    B, C = (x.repeat_interleave(channels_per_group, dim=1) for x in (B, C))  # (batch, D, N, L)
+    state = u.new_zeros(*u.shape[:2], A.shape[1])
+    outputs = []
+    for t in range(u.shape[-1]):
+        step = delta[:, :, t, None]
+        state = torch.exp(step * A) * state + step * u[:, :, t, None] * B[..., t]
+        outputs.append((state * C[..., t]).sum(-1))
+    return torch.stack(outputs, dim=-1) + D[:, None] * u
