@@ -7,18 +7,20 @@ resumed with a larger `--steps` goes on from where it was.
 
 import argparse
 import csv
+import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tpf_model.config import load_variant
 from tpf_model.network import TPFNetwork
-from tpf_model.weights import load_network, save_network
+from tpf_model.weights import save_network
 from tpf_training.initial_weights import load_encoder
 from tpf_training.losses.task import task_loss
 from tpf_training.sampling import build_mixture, collate
@@ -69,6 +71,12 @@ def trainable_groups(network: TPFNetwork, args: argparse.Namespace) -> list[dict
     return groups
 
 
+def choose_device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
 def fuse_batch(network: TPFNetwork, batch: dict, device: torch.device) -> list[torch.Tensor]:
     return [
         network.fuse(batch[f"{name}_visible"].to(device), batch[f"{name}_thermal"].to(device))
@@ -77,7 +85,7 @@ def fuse_batch(network: TPFNetwork, batch: dict, device: torch.device) -> list[t
 
 
 def train(args: argparse.Namespace) -> None:
-    device = torch.device("cuda" if args.device == "auto" and torch.cuda.is_available() else args.device.replace("auto", "cpu"))
+    device = choose_device(args.device)
     torch.manual_seed(args.seed)
     args.run.mkdir(parents=True, exist_ok=True)
     network = start_network(args).to(device).train()
@@ -110,13 +118,21 @@ def train(args: argparse.Namespace) -> None:
 
 def start_network(args: argparse.Namespace) -> TPFNetwork:
     """The network before its first step: given weights, or random ones with a pretrained encoder."""
+    network = TPFNetwork(dataclasses.replace(load_variant(args.model), fusion=args.fusion))
     if args.weights:
-        return load_network(args.model, args.weights)[0]
-    network = TPFNetwork(load_variant(args.model))
-    if args.encoder:
+        load_start(network, args.weights)
+    elif args.encoder:
         unused = load_encoder(network.encoder, args.encoder)
         print(f"encoder starts from {args.encoder.name}; unused in it: {', '.join(unused) or 'nothing'}")
     return network
+
+
+def load_start(network: TPFNetwork, path: Path) -> None:
+    """Load a whole network's weights; only the adapter may be missing, where a run by addition went before."""
+    result = network.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()}, strict=False)
+    lacking = [name for name in result.missing_keys if not name.startswith("fusion.") and "num_batches" not in name]
+    if lacking or result.unexpected_keys:
+        raise ValueError(f"{path} does not fit: lacks {lacking[:5]}, has {result.unexpected_keys[:5]} too many")
 
 
 def save(args: argparse.Namespace, step: int, network: nn.Module, average: AveragedModel, optimiser) -> None:
@@ -168,6 +184,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the training data")
     parser.add_argument("--run", type=Path, required=True, help="folder for checkpoints, log and weights")
     parser.add_argument("--model", default="small")
+    parser.add_argument("--fusion", choices=["pfa", "addition"], default="pfa")
     parser.add_argument("--encoder", type=Path, help="pretrained plain ViT (safetensors, timm's names) to start from")
     parser.add_argument("--weights", type=Path, help="whole network to start from (safetensors)")
     parser.add_argument("--resume", action="store_true", help="go on from the run folder's state")

@@ -1,0 +1,70 @@
+"""The task loss: targets where the field puts them, and minima where the truth is."""
+
+import pytest
+import torch
+
+from tpf_model.head import Prediction
+from tpf_training.losses.box import box_losses, decode_boxes
+from tpf_training.losses.focal import focal_loss, gaussian_map
+from tpf_training.losses.task import task_loss
+
+CELLS = 16
+BOX = torch.tensor([[0.30, 0.40, 0.20, 0.30]])  # centre (0.40, 0.55): column 6, row 8
+
+
+def exact_prediction(box: torch.Tensor) -> Prediction:
+    """Every cell predicts `box`; the score is 1 at its centre's cell."""
+    axis = torch.arange(CELLS, dtype=torch.float32)
+    grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"))
+    centre = (box[:, :2] + box[:, 2:] / 2)[:, :, None, None]
+    size = box[:, 2:, None, None].expand(-1, -1, CELLS, CELLS).clone()
+    score = torch.full((1, 1, CELLS, CELLS), 1e-4)
+    score[0, 0, 8, 6] = 1 - 1e-4
+    return Prediction(score, size, centre * CELLS - grid)
+
+
+def test_the_map_peaks_at_the_centres_cell_and_falls_off_evenly():
+    target = gaussian_map(BOX, CELLS)[0, 0]
+    assert target[8, 6] == 1 and (target == 1).sum() == 1
+    assert target[8, 5] == target[8, 7] == target[7, 6] < 1
+    assert target[0, 0] < 1e-3
+
+
+def test_a_shift_by_the_gaussians_reach_keeps_the_overlap():
+    # The radius of CornerNet keeps IoU >= 0.7 when both corners move by it; sigma = (2 r + 1) / 6.
+    large = torch.tensor([[0.1, 0.1, 0.8, 0.8]])
+    target = gaussian_map(large, 64)[0, 0]
+    neighbour = target[32, 33].item()
+    sigma = (-1 / (2 * torch.tensor(neighbour).log())).sqrt().item()
+    radius = (6 * sigma - 1) / 2
+    side = 0.8 * 64
+    for new_side in (side + 2 * radius, side - 2 * radius):
+        assert min(side, new_side) ** 2 / max(side, new_side) ** 2 >= 0.68
+
+
+def test_focal_loss_matches_its_formula():
+    score = torch.tensor([[[[0.8, 0.3]]]])
+    target = torch.tensor([[[[1.0, 0.5]]]])
+    expected = -(0.2**2) * torch.tensor(0.8).log() - 0.3**2 * 0.5**4 * torch.tensor(0.7).log()
+    assert focal_loss(score, target) == pytest.approx(expected.item())
+
+
+def test_boxes_decode_to_what_was_encoded_and_cost_nothing():
+    prediction = exact_prediction(BOX)
+    torch.testing.assert_close(decode_boxes(prediction)[0, :, 8, 6], BOX[0])
+    giou, l1, overlap = box_losses(prediction, BOX, gaussian_map(BOX, CELLS))
+    assert giou < 1e-5 and l1 < 1e-6 and overlap > 0.9999
+
+
+def test_disjoint_boxes_still_have_a_gradient():
+    prediction = exact_prediction(BOX)
+    offset = (prediction.offset + 8).requires_grad_()
+    giou, _, overlap = box_losses(Prediction(prediction.score, prediction.size, offset), BOX, gaussian_map(BOX, CELLS))
+    giou.backward()
+    assert overlap == 0 and giou > 1 and offset.grad[0, 0].sum() > 0  # moving back towards the target lowers the loss
+
+
+def test_the_whole_loss_is_least_at_the_truth():
+    exact = task_loss(exact_prediction(BOX), BOX)[0]
+    other = task_loss(exact_prediction(BOX), torch.tensor([[0.5, 0.5, 0.1, 0.1]]))[0]
+    assert exact < 0.05 < other
