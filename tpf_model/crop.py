@@ -64,22 +64,29 @@ def sample(image: np.ndarray, crop: Crop, image_to_visible: np.ndarray | None = 
     to_source = crop.to_image_matrix()
     if image_to_visible is not None:
         to_source = np.linalg.inv(image_to_visible) @ to_source
-    image, to_source = _shrink(image, to_source, crop.size)
+    return warp(image, to_source, (crop.size, crop.size))
+
+
+def warp(image: np.ndarray, to_source: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resample `image` as `sample` does, to any `size` (width, height).
+
+    `to_source` is the (3, 3) matrix from the output's continuous coordinates to those of `image`.
+    """
+    image, to_source = _shrink(image, to_source, size)
     matrix = _CORNER @ to_source @ _CENTRE
     matrix /= matrix[2, 2]
-    size = (crop.size, crop.size)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     if np.allclose(matrix[2], (0, 0, 1), atol=1e-12):
         return cv2.warpAffine(image, matrix[:2], size, flags=flags)
     return cv2.warpPerspective(image, matrix, size, flags=flags)
 
 
-def _shrink(image: np.ndarray, to_source: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _shrink(image: np.ndarray, to_source: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Average `image` over whole pixels where one output pixel covers two or more, and adapt `to_source` to it."""
-    corners = to_source @ np.array([[0, size, size, 0], [0, 0, size, size], [1, 1, 1, 1]], dtype=float)
+    corners = to_source @ np.array([[0, size[0], size[0], 0], [0, 0, size[1], size[1]], [1, 1, 1, 1]], dtype=float)
     corners = corners[:2] / corners[2]
     low, high = corners.min(axis=1), corners.max(axis=1)
-    factor = int(max(high - low) / size)
+    factor = int(max((high - low) / size))
     if factor < 2:
         return image, to_source
     height, width = image.shape[:2]

@@ -1,0 +1,78 @@
+"""How a network is executed. `open_session` is the way in."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tpf_model.runtime.eager import PRECISIONS, EagerSession
+from tpf_model.runtime.session import SessionInfo, TPFSession, fused_to_image
+from tpf_model.weights import load_network
+
+RUNTIMES = ("eager",)
+
+__all__ = ["RUNTIMES", "SessionInfo", "TPFSession", "fused_to_image", "open_session"]
+
+
+def open_session(
+    model: str = "small",
+    device: str = "auto",
+    runtime: str = "eager",
+    weights: Path | str | None = None,
+    threads: int = 0,
+    scan: str = "auto",
+    precision: str = "auto",
+) -> TPFSession:
+    """Load a model, and run it once, so that the first frame is as fast as the others and what cannot run fails here.
+
+    device: "auto" (a CUDA GPU if there is one), "cpu", "cuda" or "cuda:N". weights: see `load_network`. threads: of
+    this whole process's PyTorch, 0 leaves its default. scan: a backend of `selective_scan`. precision: "auto" (what
+    the device multiplies in natively), "float32", "bfloat16" or "float16".
+
+    Raises ValueError naming the argument that cannot be satisfied and why; its subclass WeightsError for the weights.
+    """
+    if runtime not in RUNTIMES:
+        raise ValueError(f"unknown runtime {runtime!r}; known: {', '.join(RUNTIMES)}")
+    if precision not in ("auto", *PRECISIONS):
+        raise ValueError(f"unknown precision {precision!r}; known: auto, {', '.join(PRECISIONS)}")
+    if threads < 0:
+        raise ValueError(f"threads is {threads}, must be >= 0 (0: PyTorch's default)")
+    chosen = _resolve_device(device)
+    network, provenance = load_network(model, weights, scan)
+    if threads:
+        torch.set_num_threads(threads)
+    session = EagerSession(network, provenance, chosen, precision, scan)
+    _warm_up(session)
+    return session
+
+
+def _resolve_device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise ValueError(f"unknown device {name!r}; known: auto, cpu, cuda, cuda:N")
+    if device.type == "cuda":
+        _require_gpu(name, device.index or 0)
+    return device
+
+
+def _require_gpu(name: str, index: int) -> None:
+    if torch.version.cuda is None:
+        raise ValueError(f"device {name!r} cannot be used: this PyTorch ({torch.__version__}) is built without CUDA")
+    if not torch.cuda.is_available():
+        raise ValueError(f"device {name!r} cannot be used: PyTorch finds no CUDA GPU or driver; 'cpu' and 'auto' work")
+    if index >= torch.cuda.device_count():
+        raise ValueError(f"device {name!r} does not exist: this machine has {torch.cuda.device_count()} CUDA GPU(s)")
+
+
+def _warm_up(session: TPFSession) -> None:
+    config = session.config
+    template, search = (
+        session.fuse(np.zeros((side, side, 3), np.uint8), np.zeros((side, side), np.uint8))
+        for side in (config.template_size, config.search_size)
+    )
+    session.predict(template, template, search)

@@ -1,0 +1,82 @@
+"""The network run by PyTorch as it is, on the CPU or a CUDA GPU."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tpf_model.network import TPFNetwork, count_parameters
+from tpf_model.runtime.session import SessionInfo
+from tpf_model.selective_scan import resolve_backend
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class EagerSession:
+    """A `TPFSession` over a `TPFNetwork`, which it takes over: moved to `device`, in eval mode.
+
+    precision: "auto", or a key of PRECISIONS; one below float32 stores the weights of the encoder's and the head's
+    matrix products in it. The fusion, with its long scan, stays in float32.
+    """
+
+    def __init__(
+        self,
+        network: TPFNetwork,
+        provenance: dict,
+        device: torch.device | str = "cpu",
+        precision: str = "auto",
+        scan: str = "auto",
+    ):
+        self._device = torch.device(device)
+        precision = native_precision(self._device) if precision == "auto" else precision
+        self._dtype = PRECISIONS[precision]
+        self._network = network.eval().to(self._device)
+        if self._dtype != torch.float32:
+            # Once, here: autocast alone would convert every weight again in every frame.
+            _convert_products(network.encoder, self._dtype)
+            _convert_products(network.head, self._dtype)
+        self.config = network.config
+        self.info = SessionInfo(
+            model=network.config.name,
+            runtime="eager",
+            scan=resolve_backend(scan, self._device) if network.config.fusion == "pfa" else "none",
+            precision=precision,
+            device=_device_name(self._device),
+            weights=provenance,
+            parameters=count_parameters(network),
+        )
+
+    @torch.inference_mode()
+    def fuse(self, visible: np.ndarray, thermal: np.ndarray) -> Tensor:
+        rgb = self._to_device(visible).permute(2, 0, 1)
+        grey = self._to_device(thermal).expand(3, *thermal.shape)
+        return self._network.fuse(rgb[None], grey[None])[0]
+
+    @torch.inference_mode()
+    def predict(self, template: Tensor, dynamic: Tensor, search: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+            maps = self._network(template[None], dynamic[None], search[None])
+        # One tensor, so that a GPU is waited for once.
+        score, size, offset = torch.cat((maps.score[0], maps.size[0], maps.offset[0].float())).cpu().split((1, 2, 2))
+        return score[0].numpy(), size.numpy(), offset.numpy()
+
+    def _to_device(self, image: np.ndarray) -> Tensor:
+        return torch.from_numpy(image).to(self._device).float() / 255
+
+
+def native_precision(device: torch.device) -> str:
+    """The fastest precision that `device` multiplies in by itself."""
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    capabilities = torch.cpu.get_capabilities()
+    native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return "bfloat16" if native else "float32"
+
+
+def _convert_products(part: nn.Module, dtype: torch.dtype) -> None:
+    for module in part.modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d)):
+            module.to(dtype)
+
+
+def _device_name(device: torch.device) -> str:
+    return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)

@@ -1,0 +1,207 @@
+"""The tracker: a pure state machine over the network. No clock, no thread, no input or output."""
+
+import enum
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from tpf_model.boxes import Box, clip_box, validate_box
+from tpf_model.crop import Crop
+from tpf_model.decode import decode, hann_window
+from tpf_model.frame import Frame
+from tpf_model.pair import Pair, crop_pair, whole_pair
+from tpf_model.registration import Registration
+from tpf_model.runtime.session import TPFSession, fused_to_image
+from tpf_model.template import TemplateRule
+
+
+class State(enum.IntEnum):
+    """IDLE: no target. TRACKING: the box is this frame's. COASTING: the score is low, the box is the last one trusted.
+
+    LOST: it has been low for too long, the box is still the last one trusted and a wider region is searched.
+    ERROR: something around the tracker failed; the tracker itself never sets it.
+    """
+
+    IDLE = 0
+    TRACKING = 1
+    COASTING = 2
+    LOST = 3
+    ERROR = 4
+
+
+@dataclass(frozen=True)
+class TrackerConfig:
+    """Scores are the network's classification scores, 0..1; intervals are tracked frames."""
+
+    template_interval: int = 50  # frames between two updates of the dynamic template
+    template_score: float = 0.65  # a frame above it may become the dynamic template
+    hann_weight: float = 1.0  # 0..1: how strongly the target is expected where it was
+    coast_score: float = 0.3  # below it the box is not believed
+    lost_after: int = 30  # frames of coasting before the target is lost
+    lost_growth: float = 1.05  # by how much the searched region's side grows in each lost frame
+    lost_widening: float = 2.0  # the limit of that growth
+    recover_score: float = 0.5  # a lost target must reach it ...
+    recover_frames: int = 3  # ... in so many frames in a row, at one place
+    max_size_change: float = 1.5  # limit of the box's change of width and height from frame to frame, a ratio
+
+    def __post_init__(self):
+        for name in ("template_score", "hann_weight", "coast_score", "recover_score"):
+            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in 0..1")
+        for name in ("template_interval", "recover_frames"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
+        for name in ("lost_growth", "lost_widening"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
+        _require(self.lost_after >= 0, "lost_after", self.lost_after, ">= 0")
+        _require(self.max_size_change > 1, "max_size_change", self.max_size_change, "> 1")
+        _require(self.recover_score >= self.coast_score, "recover_score", self.recover_score, ">= coast_score")
+
+
+def _require(ok: bool, name: str, value, wanted: str) -> None:
+    if not ok:
+        raise ValueError(f"tracker.{name} is {value}, must be {wanted}")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the tracker says about one frame.
+
+    box: in visible pixels, held where `state` is not TRACKING. score: this frame's best classification score, whether
+    or not the box is from it. crop: the region searched. fused: that region's fused image as the session's handle.
+    """
+
+    box: Box
+    score: float
+    state: State
+    crop: Crop
+    fused: Tensor
+
+    def fused_image(self) -> np.ndarray:
+        """The fused search region, (S, S, 3) uint8 RGB."""
+        return fused_to_image(self.fused)
+
+
+class Tracker:
+    """Follows one target from the box given to `init`.
+
+    While the score is low the box stays where it was last trusted, at its size, and the same region is searched again:
+    a box that follows a weak peak leads an operator, or a gimbal, away to whatever distracts it, and a target that
+    comes out of an occlusion mostly does so within that region, four times its size. A lost target is searched for in
+    a growing region without preference for its middle; a find is looked at closely, at the tracking scale, for some
+    frames before it is believed.
+    """
+
+    def __init__(
+        self,
+        session: TPFSession,
+        config: TrackerConfig = TrackerConfig(),
+        registration: Registration = Registration.identity(),
+    ):
+        self._session = session
+        self._config = config
+        self._registration = registration
+        cells = session.config.search_size // session.config.patch
+        self._window = hann_window(cells, config.hann_weight)
+        self._no_window = np.ones_like(self._window)
+        self.reset()
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    def reset(self) -> None:
+        """Forget the target."""
+        self._state = State.IDLE
+
+    def init(self, frame: Frame, box: Box) -> Estimate:
+        """Take up the target in `box` of `frame`; ValueError says why a box cannot be one (see `validate_box`)."""
+        box = validate_box(box, frame.size)
+        self._size = frame.size
+        self._template = self._dynamic = self._session.fuse(*self._template_pair(frame, box))
+        self._templates: TemplateRule[Pair] = TemplateRule(self._config.template_interval, self._config.template_score)
+        self._trust(box)
+        crop = self._search_region()
+        return Estimate(box, 1.0, self._state, crop, self._session.fuse(*crop_pair(frame, crop, self._registration)))
+
+    def track(self, frame: Frame) -> Estimate:
+        """Find the target in the next frame.
+
+        RuntimeError before `init`; ValueError where the frame's size is not that of `init`, whose pixels the box is in.
+        """
+        if self._state is State.IDLE:
+            raise RuntimeError("the tracker has no target: call init before track")
+        if frame.size != self._size:
+            raise ValueError(f"frame is {_text(frame.size)}, the target was given in a frame of {_text(self._size)}")
+        crop, window = self._search_region(), self._search_window()
+        fused = self._session.fuse(*crop_pair(frame, crop, self._registration))
+        found, score = decode(*self._session.predict(self._template, self._dynamic, fused), window)
+        in_crop = tuple(value * crop.size for value in found)
+        self._step(clip_box(self._limit_size(crop.box_to_image(in_crop)), frame.size), score)
+        self._update_template(frame, score)
+        return Estimate(self._box, score, self._state, crop, fused)
+
+    def _search_region(self) -> Crop:
+        config = self._session.config
+        if self._candidate is not None:
+            return Crop.around(self._candidate, config.search_factor, config.search_size)
+        return Crop.around(self._box, config.search_factor * self._widening, config.search_size)
+
+    def _search_window(self) -> np.ndarray:
+        looking_around = self._state is State.LOST and self._candidate is None
+        return self._no_window if looking_around else self._window
+
+    def _step(self, box: Box, score: float) -> None:
+        if self._state is State.LOST:
+            self._step_lost(box, score)
+        elif score >= self._config.coast_score:
+            self._trust(box)
+        else:
+            self._coasted += 1
+            self._state = State.LOST if self._coasted > self._config.lost_after else State.COASTING
+
+    def _step_lost(self, box: Box, score: float) -> None:
+        if score >= self._config.recover_score:
+            self._candidate = box
+            self._confirmed += 1
+            if self._confirmed >= self._config.recover_frames:
+                self._trust(box)
+        else:
+            self._candidate = None
+            self._confirmed = 0
+            self._widening = min(self._widening * self._config.lost_growth, self._config.lost_widening)
+
+    def _trust(self, box: Box) -> None:
+        self._state = State.TRACKING
+        self._box = box
+        self._coasted = 0
+        self._candidate: Box | None = None
+        self._confirmed = 0
+        self._widening = 1.0
+
+    def _limit_size(self, box: Box) -> Box:
+        """Keep one wild size from setting the next frame's scale, from which it would not recover."""
+        x, y, w, h = box
+        limit = self._config.max_size_change
+        _, _, last_w, last_h = self._box
+        new_w = min(max(w, last_w / limit), last_w * limit)
+        new_h = min(max(h, last_h / limit), last_h * limit)
+        return x + (w - new_w) / 2, y + (h - new_h) / 2, new_w, new_h
+
+    def _update_template(self, frame: Frame, score: float) -> None:
+        believed = score if self._state is State.TRACKING else 0.0
+        due = self._templates.observe(believed, lambda: self._template_pair(frame, self._box))
+        if due is not None:
+            self._dynamic = self._session.fuse(*due)
+
+    def _template_pair(self, frame: Frame, box: Box) -> Pair:
+        config = self._session.config
+        return crop_pair(frame, Crop.around(box, config.template_factor, config.template_size), self._registration)
+
+
+def _text(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def fuse_frame(session: TPFSession, frame: Frame, registration: Registration = Registration.identity()) -> np.ndarray:
+    """The whole frame fused, (H, W, 3) uint8 RGB in visible pixels: one pass of the adapter over all of it."""
+    return fused_to_image(session.fuse(*whole_pair(frame, registration)))
