@@ -1,0 +1,1 @@
+"""Changes of crops that teach the tracker to live with what cameras and scenes do."""

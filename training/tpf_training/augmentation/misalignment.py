@@ -1,0 +1,18 @@
+"""Cameras side by side never agree exactly: the thermal image lies a few pixels off."""
+
+import cv2
+import numpy as np
+
+
+def draw_misalignment(rng: np.random.Generator, pixels: float = 3.0) -> np.ndarray:
+    """(2, 3) affine for 256 px crops: a shift of about `pixels` standard deviation and a scale of 1 %."""
+    scale = 1 + rng.normal(0, 0.01)
+    shift = rng.normal(0, pixels, 2) + 128 * (1 - scale)
+    return np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+
+
+def misalign(thermal: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Move a crop of any size: target sizes are alike in 128 and 256 px crops, so shifts are too, about the crop's centre."""
+    centred = matrix.copy()
+    centred[:, 2] += (thermal.shape[0] / 2 - 128) * (1 - matrix[0, 0])
+    return cv2.warpAffine(thermal, centred, thermal.shape[::-1], borderMode=cv2.BORDER_REPLICATE)

@@ -1,0 +1,65 @@
+"""A made-up thermal image for clips that have only a visible one: aligned, but with its own brightness order."""
+
+import math
+
+import cv2
+import numpy as np
+
+from tpf_model.boxes import Box
+
+
+def draw_simulation(rng: np.random.Generator):
+    """Draw one fake thermal camera: a function (visible (S, S, 3) uint8 RGB, target box) -> (S, S) uint8.
+
+    Use the same one for the crops of one sample, so that the target looks alike in them. It mixes the channels with random signs,
+    bends the result (gamma), makes the target (and some other places, so that warmth alone does not give it away) warmer
+    or colder, then blurs and adds noise.
+    """
+    mix = rng.normal(0, 1, 3) + rng.choice([-1.2, 1.2])
+    mix = (mix / np.abs(mix).sum()).astype(np.float32)
+    gamma, contrast, level = math.exp(rng.normal(0, 0.4)), rng.uniform(0.25, 1.0), rng.uniform(20, 110)
+    table = (level + (255 - level) * contrast * (np.arange(256) / 255) ** gamma).clip(0, 255).astype(np.uint8)
+    warmth = rng.choice([0.0, rng.uniform(25, 110), -rng.uniform(15, 60)], p=[0.25, 0.6, 0.15])
+    others, blur, noise = int(rng.integers(0, 4)), rng.uniform(0.4, 1.6), rng.uniform(0, 5)
+    offset = float(255 * -mix[mix < 0].sum())
+
+    def simulate(visible: np.ndarray, box: Box) -> np.ndarray:
+        grey = cv2.transform(visible, np.append(mix, offset)[None])
+        thermal = cv2.LUT(grey, table)
+        if warmth:
+            heat = np.zeros(thermal.shape, np.uint8)
+            for place in [box, *(_elsewhere(rng, box, len(thermal)) for _ in range(others if len(thermal) > 128 else 0))]:
+                _ellipse(heat, place, int(abs(warmth)))
+            heat = cv2.blur(heat, (5, 5))
+            thermal = cv2.add(thermal, heat) if warmth > 0 else cv2.subtract(thermal, heat)
+        thermal = cv2.GaussianBlur(thermal, (5, 5), blur)
+        return add_noise(rng, thermal, noise)
+
+    return simulate
+
+
+_NOISE = np.random.default_rng(0).standard_normal((512, 512)).astype(np.float32)
+
+
+def add_noise(rng: np.random.Generator, image: np.ndarray, sigma: float) -> np.ndarray:
+    """Add Gaussian noise of `sigma` grey levels to an image of up to 256 px, cut out of a fixed field: drawing it costs 10 times more."""
+    if sigma < 0.5:
+        return image
+    height, width = image.shape[:2]
+    y, x = rng.integers(0, 512 - height + 1), rng.integers(0, 512 - width + 1)
+    noise = _NOISE[y : y + height, x : x + width] * sigma
+    if image.ndim == 3:
+        noise = cv2.merge([noise, noise[::-1], noise[:, ::-1]])
+    return cv2.add(image, noise, dtype=cv2.CV_8U)
+
+
+def _elsewhere(rng: np.random.Generator, box: Box, size: int) -> Box:
+    x, y = rng.uniform(0, size, 2)
+    w, h = np.array(box[2:]) * np.exp(rng.normal(0, 0.3, 2))
+    return x - w / 2, y - h / 2, w, h
+
+
+def _ellipse(image: np.ndarray, box: Box, value: int) -> None:
+    centre = round(box[0] + box[2] / 2), round(box[1] + box[3] / 2)
+    axes = max(1, round(box[2] * 0.42)), max(1, round(box[3] * 0.46))
+    cv2.ellipse(image, centre, axes, 0, 0, 360, value, -1)

@@ -1,0 +1,1 @@
+"""Readers: each is one file and yields `Clip` or `Still` records."""

@@ -1,0 +1,21 @@
+"""Visible-only tracking clips: `<clip>/visible.mp4` and one box file per target, `<clip>/<target>.csv`."""
+
+from pathlib import Path
+
+from tpf_training.datasets.labelled_video import read_labelled_video
+from tpf_training.datasets.record import Clip, DatasetError
+
+STRIDE = 2  # neighbouring frames add memory and hardly any difference
+
+
+def read_rgb_video(root: Path, cache: Path | None = None) -> list[Clip]:
+    """Every clip and target under `root`, every second frame."""
+    clips = [
+        read_labelled_video(
+            f"{boxes.parent.name}/{boxes.stem}", boxes, visible=boxes.parent / "visible.mp4", stride=STRIDE, cache=cache
+        )
+        for boxes in sorted(root.glob("*/*.csv"))
+    ]
+    if not clips:
+        raise DatasetError(f"{root}: no clips, expected <clip>/visible.mp4 and <clip>/<target>.csv")
+    return clips

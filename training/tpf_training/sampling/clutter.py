@@ -1,0 +1,51 @@
+"""Other objects in the search crop: distractors beside the target, occluders in front of it."""
+
+import math
+
+import numpy as np
+
+from tpf_model.boxes import Box, iou
+from tpf_training.augmentation.photometric import drift_table
+from tpf_training.sampling.sprites import Sprite, paste, restyle
+from tpf_training.sampling.view import View
+
+DISTRACTORS = (0.45, 0.25, 0.2, 0.1)  # probabilities of 0, 1, 2, 3
+OCCLUDER = 0.2
+
+
+def add_clutter(rng: np.random.Generator, view: View, groups: list[list[Sprite]]) -> None:
+    """Paste distractors and perhaps an occluder into `view`, which has both modalities, in place."""
+    for _ in range(rng.choice(len(DISTRACTORS), p=DISTRACTORS)):
+        sprite = _draw(rng, groups)
+        box = _beside(rng, view, sprite.aspect)
+        if box is not None:
+            paste(view.visible, view.thermal, sprite, box, rng.random() < 0.5)
+    if rng.random() < OCCLUDER:
+        sprite = _draw(rng, groups)
+        paste(view.visible, view.thermal, sprite, _in_front(rng, view.box, sprite.aspect), rng.random() < 0.5)
+
+
+def _draw(rng: np.random.Generator, groups: list[list[Sprite]]) -> Sprite:
+    group = groups[rng.integers(len(groups))]
+    return restyle(group[rng.integers(len(group))], drift_table(rng), drift_table(rng, 1.5))
+
+
+def _beside(rng: np.random.Generator, view: View, aspect: float, attempts: int = 5) -> Box | None:
+    """A box of about the target's size that hardly touches it."""
+    size = math.sqrt(view.box[2] * view.box[3]) * math.exp(rng.normal(0, 0.3))
+    w, h = size / math.sqrt(aspect), size * math.sqrt(aspect)
+    for _ in range(attempts):
+        x, y = rng.uniform(-w / 2, view.size - w / 2), rng.uniform(-h / 2, view.size - h / 2)
+        if iou((x, y, w, h), view.box) < 0.03:
+            return x, y, w, h
+    return None
+
+
+def _in_front(rng: np.random.Generator, box: Box, aspect: float) -> Box:
+    """A box that hides 15-50 % of the target from one side."""
+    x, y, w, h = box
+    height = h * rng.uniform(0.8, 1.3)
+    width = min(height / aspect, 1.5 * w)
+    hidden = rng.uniform(0.15, 0.5) * w
+    left = x + hidden - width if rng.random() < 0.5 else x + w - hidden
+    return left, y + (h - height) / 2 + rng.normal(0, 0.1) * h, width, height

@@ -1,0 +1,117 @@
+"""From three views to a sample: fills missing modalities, adds clutter, degrades, flips and changes the light."""
+
+import cv2
+import numpy as np
+
+from tpf_training.augmentation.degradation import THERMAL, VISIBLE, draw_degradation
+from tpf_training.augmentation.misalignment import draw_misalignment, misalign
+from tpf_training.augmentation.photometric import FLIP, GREY, brightness_table, drift_table, to_grey
+from tpf_training.augmentation.simulate_thermal import draw_simulation
+from tpf_training.augmentation.simulate_visible import draw_visible_simulation
+from tpf_training.sampling.clutter import add_clutter
+from tpf_training.sampling.sample import Sample
+from tpf_training.sampling.sprites import Sprite
+from tpf_training.sampling.view import View
+
+SIMULATE_THERMAL, SIMULATE_VISIBLE = 0.75, 0.4  # for clips without it; otherwise it is absent
+ABSENT = 0.1  # one of the two cameras is silent
+DEGRADED_VISIBLE, DEGRADED_THERMAL, DEGRADED_BOTH = 0.28, 0.15, 0.04
+MISALIGNED = 0.5
+# Which of template, dynamic, search a degradation or absence hits, and how often.
+WHEN = {(2,): 0.4, (1, 2): 0.15, (0, 1, 2): 0.35, (0, 1): 0.1}
+
+
+def finish(rng: np.random.Generator, views: tuple[View, View, View], groups: list[list[Sprite]], source: str) -> Sample:
+    """The augmented sample of `views`. `groups`: objects to paste as clutter."""
+    has_visible, has_thermal = views[0].visible is not None, views[0].thermal is not None
+    complete(rng, views)
+    add_clutter(rng, views[2], groups)
+    _drift(rng, views)
+    if rng.random() < MISALIGNED:
+        matrix = draw_misalignment(rng)
+        for view in views:
+            view.thermal = misalign(view.thermal, matrix)
+    _degrade(rng, views)
+    _drop(rng, views, has_visible, has_thermal)
+    _joint(rng, views)
+    pairs = [(np.ascontiguousarray(view.visible), np.ascontiguousarray(view.thermal)) for view in views]
+    return Sample(*pairs, fractions(views[2]), source)
+
+
+def complete(rng: np.random.Generator, views: tuple[View, View, View]) -> None:
+    """Give views of a single-modality clip the other one: simulated, or the tracker's stand-in for a silent camera."""
+    if views[0].thermal is None:
+        simulate = draw_simulation(rng) if rng.random() < SIMULATE_THERMAL else None
+        for view in views:
+            view.thermal = simulate(view.visible, view.box) if simulate else thermal_stand_in(view.visible)
+    elif views[0].visible is None:
+        simulate = draw_visible_simulation(rng) if rng.random() < SIMULATE_VISIBLE else visible_stand_in
+        for view in views:
+            view.visible = simulate(view.thermal)
+
+
+def thermal_stand_in(visible: np.ndarray) -> np.ndarray:
+    """What the tracker feeds as thermal while that camera is silent: the visible image's luminance."""
+    return cv2.cvtColor(visible, cv2.COLOR_RGB2GRAY)
+
+
+def visible_stand_in(thermal: np.ndarray) -> np.ndarray:
+    """What the tracker feeds as visible while that camera is silent: the thermal image in grey."""
+    return cv2.cvtColor(thermal, cv2.COLOR_GRAY2RGB)
+
+
+def fractions(view: View) -> tuple[float, float, float, float]:
+    """The view's box clipped to the crop, in fractions of it."""
+    x, y, w, h = (value / view.size for value in view.box)
+    left, top, right, bottom = max(0.0, x), max(0.0, y), min(1.0, x + w), min(1.0, y + h)
+    return left, top, right - left, bottom - top
+
+
+def _drift(rng: np.random.Generator, views: tuple[View, View, View]) -> None:
+    for view in views:
+        view.visible = cv2.LUT(view.visible, drift_table(rng, 0.7))
+        view.thermal = cv2.LUT(view.thermal, drift_table(rng))
+
+
+def _when(rng: np.random.Generator) -> tuple[int, ...]:
+    return list(WHEN)[rng.choice(len(WHEN), p=list(WHEN.values()))]
+
+
+def _degrade(rng: np.random.Generator, views: tuple[View, View, View]) -> None:
+    draw = rng.random()
+    both = draw < DEGRADED_BOTH
+    if both or draw < DEGRADED_BOTH + DEGRADED_VISIBLE:
+        degrade = draw_degradation(rng, VISIBLE)
+        for index in _when(rng):
+            views[index].visible = degrade(views[index].visible, views[index].box)
+    if both or DEGRADED_BOTH + DEGRADED_VISIBLE < draw < DEGRADED_BOTH + DEGRADED_VISIBLE + DEGRADED_THERMAL:
+        degrade = draw_degradation(rng, THERMAL)
+        for index in _when(rng):
+            views[index].thermal = degrade(views[index].thermal, views[index].box)
+
+
+def _drop(rng: np.random.Generator, views: tuple[View, View, View], has_visible: bool, has_thermal: bool) -> None:
+    """One camera silent; only where both were real, for the others it already happened in `complete`."""
+    if not (has_visible and has_thermal) or rng.random() >= ABSENT:
+        return
+    lose_visible = rng.random() < 0.5
+    for index in _when(rng):
+        view = views[index]
+        if lose_visible:
+            view.visible = visible_stand_in(view.thermal)
+        else:
+            view.thermal = thermal_stand_in(view.visible)
+
+
+def _joint(rng: np.random.Generator, views: tuple[View, View, View]) -> None:
+    """Flip and grey: one draw for all views. Brightness: one draw per view, the same for both modalities."""
+    flip, grey = rng.random() < FLIP, rng.random() < GREY
+    for view in views:
+        table = brightness_table(rng)
+        view.visible, view.thermal = cv2.LUT(view.visible, table), cv2.LUT(view.thermal, table)
+        if grey:
+            view.visible = to_grey(view.visible)
+        if flip:
+            view.visible, view.thermal = view.visible[:, ::-1], view.thermal[:, ::-1]
+            x, y, w, h = view.box
+            view.box = (view.size - x - w, y, w, h)

@@ -1,0 +1,45 @@
+"""Crops around a box that is not quite where the target is, as in tracking (OSTrack's `_get_jittered_box`)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tpf_model.boxes import Box
+from tpf_model.crop import Crop
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """centre: largest shift, in target sizes sqrt(w h), is half of it; scale: standard deviation of the log of w and h.
+
+    visible: the smallest part of the target's area that must lie in the crop.
+    """
+
+    factor: float
+    size: int
+    centre: float = 0.0
+    scale: float = 0.0
+    visible: float = 0.6
+
+    def crop(self, rng: np.random.Generator, box: Box, attempts: int = 10) -> Crop | None:
+        """A jittered crop around `box`, or None if every attempt left the target outside."""
+        for _ in range(attempts):
+            w, h = np.array(box[2:]) * np.exp(rng.standard_normal(2) * self.scale)
+            x, y = np.array(box[:2]) + np.array(box[2:]) / 2 + np.sqrt(w * h) * self.centre * (rng.random(2) - 0.5)
+            crop = Crop.around((x - w / 2, y - h / 2, w, h), self.factor, self.size)
+            if shown(crop.box_to_crop(box), self.size) >= self.visible:
+                return crop
+        return None
+
+
+TEMPLATE = Jitter(factor=2.0, size=128)
+# The dynamic template is cut around the tracker's own box, which is never exact.
+DYNAMIC = Jitter(factor=2.0, size=128, centre=0.15, scale=0.05)
+SEARCH = Jitter(factor=4.0, size=256, centre=3.0, scale=0.25)
+
+
+def shown(box: Box, size: float) -> float:
+    """The part of `box`'s area that lies in a crop of `size`."""
+    w = min(box[0] + box[2], size) - max(box[0], 0)
+    h = min(box[1] + box[3], size) - max(box[1], 0)
+    return max(0.0, w) * max(0.0, h) / (box[2] * box[3])

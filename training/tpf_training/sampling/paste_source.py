@@ -1,0 +1,71 @@
+"""Samples made of objects pasted over real backgrounds: any motion, both modalities aligned, a known box."""
+
+import math
+
+import numpy as np
+
+from tpf_model.boxes import Box
+from tpf_training.augmentation.photometric import drift_table
+from tpf_training.datasets.record import Still
+from tpf_training.sampling.clip_source import SAME_TEMPLATE
+from tpf_training.sampling.jitter import DYNAMIC, SEARCH, TEMPLATE
+from tpf_training.sampling.sprites import Sprite, paste, restyle
+from tpf_training.sampling.view import View, cut
+
+MOTION = 1.5  # standard deviation of the way from template to search, in target sizes
+
+
+class PasteSource:
+    """Draws a background with both modalities and an object (a group of looks), and moves one over the other."""
+
+    def __init__(self, name: str, backgrounds: list[Still], groups: list[list[Sprite]]):
+        self.name, self.groups = name, [group for group in groups if group]
+        self.backgrounds = [still for still in backgrounds if still.visible is not None and still.thermal is not None]
+
+    def views(self, rng: np.random.Generator) -> tuple[View, View, View] | None:
+        """Template, dynamic and search view, or None where the draw gave no usable crop."""
+        still = self.backgrounds[rng.integers(len(self.backgrounds))]
+        group = self.groups[rng.integers(len(self.groups))]
+        tables = drift_table(rng), drift_table(rng, 1.5)
+        looks = [restyle(sprite, *tables) for sprite in _draw_looks(rng, group)]
+        flip = rng.random() < 0.5
+        boxes = draw_path(rng, still.thermal.shape, looks)
+        views = [
+            _view(rng, still, look, box, jitter, flip)
+            for look, box, jitter in zip(looks, boxes, (TEMPLATE, DYNAMIC, SEARCH))
+        ]
+        if views[2] is None or views[1] is None:
+            return None
+        if rng.random() < SAME_TEMPLATE:
+            views[1] = View(views[0].visible.copy(), views[0].thermal.copy(), views[0].box)
+        return tuple(views)
+
+
+def _draw_looks(rng: np.random.Generator, group: list[Sprite]) -> list[Sprite]:
+    """Three looks in the order of time; the same one thrice where the group has only one."""
+    return [group[i] for i in np.sort(rng.integers(0, len(group), 3))]
+
+
+def draw_path(rng: np.random.Generator, shape: tuple[int, int], looks: list[Sprite]) -> list[Box]:
+    """Three boxes of a moving target in a background of `shape` (H, W); sizes change, shapes follow the looks."""
+    height, width = shape
+    size = min(shape) * math.exp(rng.uniform(math.log(0.07), math.log(0.3)))
+    position = np.array([rng.uniform(0.1, 0.9) * width, rng.uniform(0.15, 0.9) * height])
+    boxes = []
+    for look in looks:
+        ratio = look.aspect * math.exp(rng.normal(0, 0.06))
+        w, h = size / math.sqrt(ratio), size * math.sqrt(ratio)
+        x, y = np.clip(position, (w / 2, h / 2), (max(w / 2, width - w / 2), max(h / 2, height - h / 2)))
+        boxes.append((float(x - w / 2), float(y - h / 2), w, h))
+        position = position + rng.normal(0, MOTION / math.sqrt(2) * size, 2) * (1, 0.5)
+        size *= math.exp(rng.normal(0, 0.12))
+    return boxes
+
+
+def _view(rng: np.random.Generator, still: Still, sprite: Sprite, box: Box, jitter, flip: bool) -> View | None:
+    crop = jitter.crop(rng, box)
+    if crop is None:
+        return None
+    view = cut(still.visible, still.thermal, box, crop)
+    paste(view.visible, view.thermal, sprite, view.box, flip)
+    return view
