@@ -4,6 +4,9 @@ import cv2
 import numpy as np
 
 from tpf_model.boxes import Box
+from tpf_model.frame import Frame
+from tpf_model.pair import whole_pair
+from tpf_model.registration import Registration
 
 # RGB, by state name; chosen to differ in brightness too.
 STATE_COLOURS = {
@@ -32,6 +35,21 @@ def draw_overlay(
     title = state if score is None else f"{state} {score:.2f}"
     _draw_lines(canvas, [(title, colour), *((line, (255, 255, 255)) for line in lines)])
     return canvas
+
+
+def draw_pair(
+    frame: Frame,
+    registration: Registration,
+    box: Box | None,
+    state: str,
+    score: float | None = None,
+    lines: tuple[str, ...] = (),
+) -> np.ndarray:
+    """The visible and the thermal image side by side, in the visible one's pixels, with the box on both: (H, 2 W, 3)."""
+    visible, thermal = whole_pair(frame, registration)
+    left = draw_overlay(visible, box, state, score, lines)
+    right = draw_overlay(cv2.cvtColor(thermal, cv2.COLOR_GRAY2RGB), box, state)
+    return np.hstack([left, right])
 
 
 def _draw_box(canvas: np.ndarray, box: Box, colour: tuple[int, int, int], thickness: int) -> None:

@@ -1,0 +1,53 @@
+"""The command `tpf`: one verb a module, which has `add_arguments(parser)` and `run(args) -> exit status`."""
+
+import argparse
+import importlib
+import signal
+import sys
+
+from tpf_ros.command_error import CommandError
+
+# A verb's module is imported only when the verb is asked for, so that `tpf --help` is instant and `tpf track` needs no ROS.
+VERBS = {
+    "track": "track a target in files: videos, folders of frames or rosbags (needs no ROS)",
+    "info": "describe a model: parameters, sizes, runtime, where its weights come from (needs no ROS)",
+    "replay": "play a rosbag to the node in real time and report boxes, latency and scores",
+    "demo": "the whole path on the clip that ships: bag, node, replay, report",
+}
+INTERRUPTED, TERMINATED = 130, 143  # the shell's exit statuses for SIGINT and SIGTERM
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run `tpf`; returns the exit status: 0 done, 1 failed, 2 unusable arguments or input, 130 interrupted."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    args = _parser(_chosen(arguments)).parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that files are closed on the way out
+    try:
+        return args.run(args)
+    except CommandError as error:
+        print(f"tpf {args.verb}: {error}", file=sys.stderr)
+        return error.code
+    except KeyboardInterrupt:
+        print(f"tpf {args.verb}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _chosen(arguments: list[str]) -> str | None:
+    return arguments[0] if arguments and arguments[0] in VERBS else None
+
+
+def _parser(chosen: str | None) -> argparse.ArgumentParser:
+    """The parser, with the arguments of the `chosen` verb only."""
+    parser = argparse.ArgumentParser(prog="tpf", description="Track one target in visible and thermal video.")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for verb, description in VERBS.items():
+        verb_parser = verbs.add_parser(verb, help=description, description=description.capitalize() + ".")
+        if verb == chosen:
+            module = importlib.import_module(f"tpf_ros.{verb}")
+            module.add_arguments(verb_parser)
+            verb_parser.set_defaults(run=module.run)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

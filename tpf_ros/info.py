@@ -1,0 +1,70 @@
+"""`tpf info`: what a model consists of, how it would run here, and where its weights come from."""
+
+import argparse
+import json
+from pathlib import Path
+
+from tpf_model.config import ModelConfig, variant_names
+from tpf_ros.command_error import CommandError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="small", help=f"one of: {', '.join(variant_names())} (default: small)")
+    parser.add_argument("--weights", help="weights file instead of the one that ships, or 'random' for none")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    try:
+        description = describe(args.model, args.weights, args.device)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    print(json.dumps(description, indent=2) if args.json else _as_text(description))
+    return 0
+
+
+def describe(model: str = "small", weights: str | Path | None = None, device: str = "auto") -> dict:
+    """Everything that `tpf info` prints. ValueError for an unknown model or device, or for weights that do not load.
+
+    A model without shipped weights is described all the same, from a random network; its `weights` say "none shipped".
+    """
+    from tpf_model.runtime import open_session
+    from tpf_model.weights import RANDOM, shipped_weights
+
+    shipped = weights is None and shipped_weights(model).is_file()
+    session = open_session(model, device, weights=weights or (None if shipped else RANDOM))
+    info = session.info
+    return {
+        "model": info.model,
+        "parameters": info.parameters,
+        "tokens": _tokens(session.config),
+        "sizes": {key: value for key, value in session.config.to_dict().items() if key != "name"},
+        "runtime": info.runtime,
+        "scan": info.scan,
+        "precision": info.precision,
+        "device": info.device,
+        "weights": info.weights if weights or shipped else {"source": "none shipped"},
+    }
+
+
+def _tokens(config: ModelConfig) -> dict[str, int]:
+    template, search = config.template_tokens, config.search_tokens
+    return {"template": template, "dynamic": template, "search": search, "total": 2 * template + search}
+
+
+def _as_text(description: dict) -> str:
+    """One `name: value` a line, nested names joined by dots, values aligned."""
+    lines = list(_flatten("", description))
+    width = max(len(name) for name, _ in lines) + 2
+    return "\n".join(f"{name + ':':<{width}}{value}" for name, value in lines)
+
+
+def _flatten(prefix: str, values: dict):
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flatten(f"{prefix}{key}.", value)
+        elif isinstance(value, int) and prefix == "parameters.":
+            yield prefix + key, f"{value:,}"
+        else:
+            yield prefix + key, value
