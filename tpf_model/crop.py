@@ -84,19 +84,24 @@ def warp(image: np.ndarray, to_source: np.ndarray, size: tuple[int, int]) -> np.
 def _shrink(image: np.ndarray, to_source: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Average `image` over whole pixels where one output pixel covers two or more, and adapt `to_source` to it."""
     corners = to_source @ np.array([[0, size[0], size[0], 0], [0, 0, size[1], size[1]], [1, 1, 1, 1]], dtype=float)
+    if corners[2].min() * corners[2].max() <= 0:  # the registration's horizon runs through the crop
+        return image, to_source
     corners = corners[:2] / corners[2]
     low, high = corners.min(axis=1), corners.max(axis=1)
-    factor = int(max((high - low) / size))
+    height, width = image.shape[:2]
+    factor = int(min(max((high - low) / size), max(height, width)))
     if factor < 2:
         return image, to_source
-    height, width = image.shape[:2]
-    # Only the part that the crop covers is averaged, on a grid that starts at a whole pixel and divides evenly.
+    # Only the part that the crop covers is averaged, on a grid that starts at a whole pixel and, where the image ends
+    # before a cell does, goes on with zeros.
     left, top = (int(max(0, np.floor(v))) for v in low)
-    right, bottom = (int(min(np.ceil(v) + factor, limit)) for v, limit in zip(high, (width, height)))
-    columns, rows = max(1, (right - left) // factor), max(1, (bottom - top) // factor)
-    part = image[top : top + rows * factor, left : left + columns * factor]
-    if part.shape[0] < factor or part.shape[1] < factor:  # nothing of the image, or a sliver, is in the crop
+    columns, rows = (math.ceil((min(v, end) - start) / factor) for v, end, start in zip(high, (width, height), (left, top)))
+    if columns < 1 or rows < 1:  # nothing of the image is in the crop
         return image, to_source
+    part = image[top : top + rows * factor, left : left + columns * factor]
+    below, right = rows * factor - part.shape[0], columns * factor - part.shape[1]
+    if below or right:
+        part = cv2.copyMakeBorder(part, 0, below, 0, right, cv2.BORDER_CONSTANT)
     part = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA)
     to_part = np.array([[1 / factor, 0, -left / factor], [0, 1 / factor, -top / factor], [0, 0, 1]])
     return part, to_part @ to_source
