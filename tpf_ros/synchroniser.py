@@ -1,0 +1,186 @@
+"""Pairs visible and thermal frames by stamp, and lets one camera's frames through alone when the other gives none.
+
+`add_visible` and `add_thermal` take each message as it arrives and return what is ready: usually one `Pair`, or none.
+Which frames are a pair is the matcher's business: `NearestMatcher` (see there) or message_filters.
+
+A frame waits for its partner only while pairs are coming. When a camera's frames have found no partner for
+`alone_after` (the other camera is silent, or its stamps are useless), each comes out alone, at once; the visible
+camera's, or the thermal one's while visible is not arriving. As soon as two frames match again, pairs come back; the
+first such match may be lost, because its frame is out already. Nothing ever comes out twice or against the order of
+arrival.
+
+Stamps and times are integer ns. There is no clock in here: `now` is the caller's steady clock.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tpf_ros.message_filters_matcher import MessageFiltersMatcher
+from tpf_ros.nearest_matcher import THERMAL, VISIBLE, NearestMatcher
+
+POLICIES = ("nearest", "message_filters")
+_AGES = 64  # frames of each stream that the offset is estimated from
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A visible and a thermal frame of one moment, or a lone one: then the other's fields are None.
+
+    visible, thermal: what was given to `add_visible` and `add_thermal`. visible_stamp, thermal_stamp: ns, as the cameras
+    wrote them. difference: ns, thermal minus visible stamp after the offset; None for a lone frame.
+    """
+
+    visible: Any = None
+    thermal: Any = None
+    visible_stamp: int | None = None
+    thermal_stamp: int | None = None
+    difference: int | None = None
+
+
+@dataclass
+class StreamCount:
+    """Frames of one camera since the start."""
+
+    received: int = 0  # all, those refused included
+    paired: int = 0
+    alone: int = 0  # came out without a partner
+    bad_stamp: int = 0  # refused: the stamp is zero or negative
+    refused: int = 0  # refused by the matcher: the stamp repeats or falls back a little
+
+    @property
+    def unpaired(self) -> int:
+        """Good frames that came out neither in a pair nor alone (one or two may be waiting still)."""
+        return self.received - self.paired - self.alone - self.bad_stamp - self.refused
+
+
+class Matcher(Protocol):
+    """What pairs two streams. Counts what it refuses as duplicates or out_of_order, and restarts of a clock."""
+
+    duplicates: int
+    out_of_order: int
+    restarts: int
+
+    def accepts(self, stream: int, time: int) -> bool: ...
+
+    def add(self, stream: int, time: int, payload) -> list[tuple]: ...
+
+
+@dataclass
+class _Camera:
+    count: StreamCount = field(default_factory=StreamCount)
+    newest_out: int = 0  # number of the newest frame that came out, in a pair or alone
+    arrived: int | None = None  # when the last good frame came
+    unmatched_since: int | None = None  # when the first good frame since the last match came
+    ages: deque[int] = field(default_factory=lambda: deque(maxlen=_AGES))  # now - stamp
+
+
+class Synchroniser:
+    """See the module. Not thread-safe: call it from one thread or under one lock."""
+
+    def __init__(self, matcher: Matcher, thermal_offset: int = 0, alone_after: int = 500_000_000):
+        """thermal_offset: ns, added to thermal stamps. alone_after: ns without a match until frames come out alone."""
+        self._matcher = matcher
+        self._offset = thermal_offset
+        self._alone_after = alone_after
+        self._cameras = (_Camera(), _Camera())
+
+    def add_visible(self, stamp: int, frame: Any, now: int) -> list[Pair]:
+        """Add a visible frame with its stamp; return what is ready, in order. A frame to refuse is counted only."""
+        return self._add(VISIBLE, stamp, stamp, frame, now)
+
+    def add_thermal(self, stamp: int, frame: Any, now: int) -> list[Pair]:
+        """Add a thermal frame with its stamp as the camera wrote it; return what is ready, in order."""
+        return self._add(THERMAL, stamp, stamp + self._offset, frame, now)
+
+    @property
+    def visible(self) -> StreamCount:
+        return self._cameras[VISIBLE].count
+
+    @property
+    def thermal(self) -> StreamCount:
+        return self._cameras[THERMAL].count
+
+    @property
+    def duplicates(self) -> int:
+        """Frames refused because their stamp repeats, of both cameras."""
+        return self._matcher.duplicates
+
+    @property
+    def out_of_order(self) -> int:
+        """Frames refused because their stamp falls back a little, of both cameras."""
+        return self._matcher.out_of_order
+
+    @property
+    def restarts(self) -> int:
+        """How often a camera's clock fell back: a looped bag counts once for each camera."""
+        return self._matcher.restarts
+
+    def suggested_offset(self) -> int | None:
+        """The `thermal_offset` (ns) under which both cameras' frames would arrive equally old; None before both came.
+
+        It includes the difference of the cameras' delays up to here (exposure, transport), some ms: a hint for an
+        offset that is plainly wrong, not a calibration.
+        """
+        visible, thermal = (camera.ages for camera in self._cameras)
+        # The least delayed frames say most about the clocks.
+        return min(thermal) - min(visible) if visible and thermal else None
+
+    def _add(self, stream: int, stamp: int, time: int, frame: Any, now: int) -> list[Pair]:
+        camera = self._cameras[stream]
+        camera.count.received += 1
+        if stamp <= 0:
+            camera.count.bad_stamp += 1
+            return []
+        if not self._matcher.accepts(stream, time):
+            camera.count.refused += 1
+            return []
+        camera.ages.append(now - stamp)
+        camera.arrived = now
+        number = camera.count.received
+        matches = self._matcher.add(stream, time, (number, stamp, time, frame))
+        pairs = [pair for visible, thermal in matches for pair in self._matched(visible, thermal)]
+        return pairs or self._alone(stream, number, stamp, frame, now)
+
+    def _matched(self, visible: tuple, thermal: tuple) -> list[Pair]:
+        entries = (visible, thermal)
+        for camera in self._cameras:
+            camera.unmatched_since = None
+        if any(entry[0] <= camera.newest_out for camera, entry in zip(self._cameras, entries)):
+            return []  # one of them, or a later one, came out alone
+        for camera, entry in zip(self._cameras, entries):
+            camera.newest_out = entry[0]
+            camera.count.paired += 1
+        return [Pair(visible[3], thermal[3], visible[1], thermal[1], thermal[2] - visible[2])]
+
+    def _alone(self, stream: int, number: int, stamp: int, frame: Any, now: int) -> list[Pair]:
+        camera = self._cameras[stream]
+        if camera.unmatched_since is None:
+            camera.unmatched_since = now
+        if now - camera.unmatched_since <= self._alone_after:
+            return []
+        if stream == THERMAL and self._arriving(VISIBLE, now):
+            return []
+        camera.newest_out = number
+        camera.count.alone += 1
+        if stream == VISIBLE:
+            return [Pair(visible=frame, visible_stamp=stamp)]
+        return [Pair(thermal=frame, thermal_stamp=stamp)]
+
+    def _arriving(self, stream: int, now: int) -> bool:
+        arrived = self._cameras[stream].arrived
+        return arrived is not None and now - arrived <= self._alone_after
+
+
+def open_synchroniser(policy: str, max_difference: int, thermal_offset: int, alone_after: int) -> Synchroniser:
+    """Make the synchroniser of `sync.policy` (one of POLICIES); times in ns.
+
+    ValueError for an unknown policy, ImportError (saying how to get it) where message_filters is not installed.
+    """
+    if policy == "nearest":
+        matcher = NearestMatcher(max_difference)
+    elif policy == "message_filters":
+        matcher = MessageFiltersMatcher(max_difference)
+    else:
+        raise ValueError(f"sync.policy is {policy!r}, must be one of {', '.join(POLICIES)}")
+    return Synchroniser(matcher, thermal_offset, alone_after)
