@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+import torch
+from tpf_model.runtime import fused_to_image, open_session
+from tpf_model.runtime.eager import EagerSession
+from tpf_model.weights import WeightsError, load_network
+
+RNG = np.random.default_rng(0)
+VISIBLE = RNG.integers(0, 255, (256, 256, 3), np.uint8)
+THERMAL = RNG.integers(0, 255, (256, 256), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def session():
+    return open_session("tiny", device="cpu", weights="random", precision="float32")
+
+
+def predict(session):
+    search = session.fuse(VISIBLE, THERMAL)
+    template = session.fuse(VISIBLE[:128, :128], THERMAL[:128, :128])
+    return session.predict(template, template, search)
+
+
+def test_the_info_says_what_runs(session):
+    info = session.info
+    assert (info.model, info.runtime, info.device, info.precision) == ("tiny", "eager", "cpu", "float32")
+    assert info.scan == "blocked"
+    assert "random" in info.weights["source"]
+    assert info.parameters["total"] == sum(info.parameters[part] for part in ("pfa", "encoder", "head"))
+
+
+def test_the_session_equals_the_network(session):
+    network, _ = load_network("tiny", weights="random")
+    rgb = torch.tensor(VISIBLE / 255, dtype=torch.float32).permute(2, 0, 1)[None]
+    grey = torch.tensor(THERMAL / 255, dtype=torch.float32)[None, None].repeat(1, 3, 1, 1)
+    with torch.no_grad():
+        search = network.fuse(rgb, grey)
+        template = network.fuse(rgb[..., :128, :128], grey[..., :128, :128])
+        expected = network(template, template, search)
+    assert torch.allclose(session.fuse(VISIBLE, THERMAL), search[0], atol=1e-5)
+    score, size, offset = predict(session)
+    assert np.allclose(score, expected.score[0, 0], atol=1e-5) and score.shape == (16, 16)
+    assert np.allclose(size, expected.size[0], atol=1e-5) and size.shape == (2, 16, 16)
+    assert np.allclose(offset, expected.offset[0], atol=1e-4) and offset.shape == (2, 16, 16)
+
+
+def test_the_same_inputs_give_the_same_bits(session):
+    other = open_session("tiny", device="cpu", weights="random", precision="float32")
+    for first, again, elsewhere in zip(predict(session), predict(session), predict(other)):
+        assert np.array_equal(first, again) and np.array_equal(first, elsewhere)
+
+
+def test_bfloat16_is_close_to_float32(session):
+    reduced = open_session("tiny", device="cpu", weights="random", precision="bfloat16")
+    assert reduced.info.precision == "bfloat16"
+    assert torch.equal(reduced.fuse(VISIBLE, THERMAL), session.fuse(VISIBLE, THERMAL))
+    for ours, exact in zip(predict(reduced), predict(session)):
+        assert ours.dtype == np.float32
+        assert np.abs(ours - exact).max() < 0.02
+
+
+def test_a_network_in_memory_can_be_run():
+    network, provenance = load_network("tiny", weights="random")
+    session = EagerSession(network.train(), provenance)
+    assert not network.training
+    assert predict(session)[0].shape == (16, 16)
+
+
+def test_images_of_any_size_are_fused(session):
+    fused = session.fuse(VISIBLE[:123, :77], THERMAL[:123, :77])
+    assert fused.shape == (3, 123, 77)
+    assert fused_to_image(fused).shape == (123, 77, 3)
+
+
+def test_a_fused_image_saturates_and_does_not_wrap():
+    fused = torch.tensor([-0.1, 0.0, 0.5, 1.0, 1.2]).expand(3, 1, 5)
+    assert fused_to_image(fused)[0, :, 0].tolist() == [0, 0, 128, 255, 255]
+
+
+@pytest.mark.parametrize(
+    "arguments, reason",
+    [
+        ({"model": "huge"}, "unknown model 'huge'"),
+        ({"runtime": "tensorrt"}, "unknown runtime 'tensorrt'; known: eager"),
+        ({"device": "tpu9"}, "unknown device 'tpu9'"),
+        ({"device": "mps"}, "unknown device 'mps'"),
+        ({"precision": "int8"}, "unknown precision 'int8'"),
+        ({"threads": -1}, "threads"),
+        ({"scan": "quick"}, "unknown scan 'quick'"),
+    ],
+)
+def test_what_cannot_be_opened_is_refused_by_name(arguments, reason):
+    with pytest.raises(ValueError, match=reason):
+        open_session(**{"model": "tiny", "weights": "random", **arguments})
+
+
+def test_a_gpu_that_is_not_there_is_an_error_that_says_so():
+    absent = f"cuda:{torch.cuda.device_count()}"
+    with pytest.raises(ValueError, match=f"device '{absent}'"):
+        open_session("tiny", device=absent, weights="random")
+
+
+def test_a_missing_weights_file_is_named(tmp_path):
+    with pytest.raises(WeightsError, match="nothing.safetensors"):
+        open_session("tiny", weights=tmp_path / "nothing.safetensors")
