@@ -1,0 +1,228 @@
+"""Runs a replay: the node and the player as processes of their own, the recorder and the initialisation in this one."""
+
+import json
+import os
+import sys
+import threading
+import time
+from collections import deque
+from contextlib import ExitStack, contextmanager
+
+import rclpy
+from builtin_interfaces.msg import Time
+from rclpy.signals import SignalHandlerOptions
+
+from tpf_interfaces.srv import InitTarget
+from tpf_ros.bag_schedule import open_bag
+from tpf_ros.child_process import ChildFailed, ChildProcess
+from tpf_ros.dds_profile import image_profile
+from tpf_ros.node_process import NODE_NAME, activate, start_node
+from tpf_ros.recorder import Recorder
+from tpf_ros.recording import Plan, Recording, Sent
+
+DRAIN = 2.0  # s that results may come after the last image
+
+
+def run_replay(plan: Plan) -> Recording:
+    """Run `plan` and return what came out; the processes' logs go to `plan.out`.
+
+    ChildFailed when a process ends early, the node does not become ACTIVE, refuses the first initialisation or
+    publishes nothing.
+    """
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    os.environ.update(image_profile())  # for the children
+    with ExitStack() as stack:
+        observer = stack.enter_context(_observer(plan.namespace))
+        _refuse_other_publishers(observer, plan.namespace)
+        begin = time.monotonic()
+        parameters = {**_transports(plan), **plan.parameters}
+        node = start_node(plan.out / "node.log", plan.namespace, parameters, plan.params_file)
+        stack.callback(node.stop)
+        activate(observer, node, plan.namespace)
+        startup = time.monotonic() - begin
+        recorder = Recorder(observer, plan.namespace, plan.out / "fused.mp4")
+        stack.callback(recorder.close)
+        player = Player(plan)
+        stack.callback(player.process.stop)
+        _play(plan, observer, node, player, recorder)
+        return Recording(
+            plan,
+            list(player.sent["visible"]),
+            list(player.sent["thermal"]),
+            recorder.published,
+            recorder.diagnostics,
+            recorder.fused_images,
+            startup,
+            node.peak_memory(),
+        )
+
+
+@contextmanager
+def _observer(namespace: str):
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    observer = rclpy.create_node("tpf_replay", namespace=namespace)
+    try:
+        yield observer
+    finally:
+        observer.destroy_node()
+        rclpy.shutdown()
+
+
+def _refuse_other_publishers(observer, namespace: str) -> None:
+    """A camera or another replay on the same topics would mix its images with the bag's."""
+    end = time.monotonic() + 1.0  # discovery
+    while time.monotonic() < end:
+        rclpy.spin_once(observer, timeout_sec=0.1)
+    for name in ("visible/image", "thermal/image"):
+        topic = f"{namespace.rstrip('/')}/{name}"
+        if observer.count_publishers(topic):
+            raise ChildFailed(
+                f"{topic} already has a publisher; stop it, or choose another --namespace or ROS_DOMAIN_ID"
+            )
+
+
+def _transports(plan: Plan) -> dict[str, str]:
+    """The node's transport parameters, by the types of the bag's topics."""
+    with open_bag(plan.bag) as reader:
+        types = {connection.topic: connection.msgtype for connection in reader.connections}
+    return {
+        f"{stream}.transport": "compressed" if types[topic].endswith("CompressedImage") else "raw"
+        for stream, topic in (("visible", plan.visible), ("thermal", plan.thermal))
+    }
+
+
+class Player:
+    """The process that publishes the bag (`bag_player.py`), and what it has `sent` so far, by stream."""
+
+    def __init__(self, plan: Plan):
+        command = [
+            sys.executable,
+            "-m",
+            "tpf_ros.bag_player",
+            str(plan.bag),
+            "--visible",
+            plan.visible,
+            "--thermal",
+            plan.thermal,
+        ]
+        command += ["--namespace", plan.namespace, "--rate", str(plan.rate)]
+        command += ["--passes", str(plan.passes), "--duration", str(plan.duration)]
+        self.process = ChildProcess("player", command, plan.out / "player.log", pipe=True)
+        self.sent: dict[str, deque[Sent]] = {"visible": deque(), "thermal": deque()}
+        self.ready = self.ended = False
+        self._first_frame = plan.first_frame
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def start(self) -> None:
+        self.process.stdin.write("start\n")
+        self.process.stdin.flush()
+
+    def _listen(self) -> None:
+        for line in self.process.stdout:
+            message = json.loads(line)
+            if "stream" in message:
+                frame = self._first_frame + message["frame"]
+                self.sent[message["stream"]].append(
+                    Sent(frame, message["repeat"], message["stamp"], message["published"], message["late"])
+                )
+            else:
+                self.ready = self.ready or "ready" in message
+                self.ended = self.ended or "end" in message
+
+
+def _play(plan: Plan, observer, node: ChildProcess, player: Player, recorder: Recorder) -> None:
+    """Start the player and stay until it has ended and nothing more comes."""
+    initialiser = _Initialiser(plan, observer, node, player, recorder)
+    status = _StatusLine()
+
+    def spin() -> None:
+        rclpy.spin_once(observer, timeout_sec=0.05)
+        node.check()
+        if not player.ended:
+            player.process.check()
+
+    while not player.ready:
+        spin()
+    player.start()
+    while not player.ended:
+        spin()
+        initialiser.step()
+        status.show(player, recorder)
+    end = time.monotonic() + DRAIN
+    while time.monotonic() < end:
+        spin()
+        initialiser.step()
+    status.finish(player, recorder)
+    if not initialiser.done:
+        raise node.failure(f"was never initialised: the replay ended before frame {plan.init_frame} was answered")
+
+
+class _Initialiser:
+    """Calls `~/init` once a pass: when the node has published something for the initial frame, or for a later one."""
+
+    def __init__(self, plan: Plan, observer, node: ChildProcess, player: Player, recorder: Recorder):
+        self._plan, self._node, self._player, self._recorder = plan, node, player, recorder
+        service = f"{plan.namespace.rstrip('/')}/{NODE_NAME}/init"
+        self._client = observer.create_client(InitTarget, service)
+        self._future = None
+        self._scanned = 0  # sent visible images looked at
+        self._waiting: deque[int] = deque()  # stamps of initial frames
+        self.done = 0
+
+    def step(self) -> None:
+        sent = self._player.sent["visible"]
+        while self._scanned < len(sent):
+            if sent[self._scanned].frame == self._plan.init_frame:
+                self._waiting.append(sent[self._scanned].stamp)
+            self._scanned += 1
+        newest = self._recorder.newest
+        if self._waiting and self._future is None and newest and newest.stamp >= self._waiting[0]:
+            self._future = self._client.call_async(self._request(self._waiting.popleft()))
+        if self._future is not None and self._future.done():
+            self._accept(self._future.result())
+            self._future = None
+
+    def _request(self, stamp: int) -> InitTarget.Request:
+        x, y, width, height = self._plan.init_box
+        return InitTarget.Request(
+            stamp=Time(sec=stamp // 10**9, nanosec=stamp % 10**9),
+            x=x,
+            y=y,
+            width=width,
+            height=height,
+            image=InitTarget.Request.VISIBLE,
+        )
+
+    def _accept(self, response: InitTarget.Response) -> None:
+        if not response.success:
+            raise self._node.failure(f"refused the target (error {response.error_code}): {response.message}")
+        self.done += 1
+
+
+class _StatusLine:
+    """One line that is updated in place on a terminal; every 10 s a new one in a log file."""
+
+    def __init__(self):
+        self._terminal = sys.stderr.isatty()
+        self._period = 0.2 if self._terminal else 10.0
+        self._begin = self._shown = time.monotonic()
+
+    def show(self, player: Player, recorder: Recorder) -> None:
+        if time.monotonic() - self._shown >= self._period:
+            self._print(player, recorder)
+
+    def finish(self, player: Player, recorder: Recorder) -> None:
+        self._print(player, recorder)
+        if self._terminal:
+            print(file=sys.stderr)
+
+    def _print(self, player: Player, recorder: Recorder) -> None:
+        self._shown = time.monotonic()
+        line = (
+            f"{self._shown - self._begin:6.1f} s  sent {len(player.sent['visible'])}  results {len(recorder.published)}"
+        )
+        if recorder.newest:
+            newest = recorder.newest
+            line += f"  latency {newest.latency * 1e3:.0f} ms  {newest.state} {newest.score:.2f}"
+        start, end = ("\r", "") if self._terminal else ("", "\n")
+        print(f"{start}{line:<90}", end=end, file=sys.stderr, flush=True)

@@ -1,0 +1,99 @@
+"""Records what the tracker node publishes, each with the moment of its receipt."""
+
+import time
+from pathlib import Path
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+
+from tpf_interfaces.msg import TrackedTarget
+from tpf_ros.image_decoding import decode_visible
+from tpf_ros.node_process import NODE_NAME
+from tpf_ros.recording import Published
+from tpf_ros.video_writer import VideoWriter
+
+STATE_NAMES = {getattr(TrackedTarget, name): name.lower() for name in ("IDLE", "TRACKING", "COASTING", "LOST", "ERROR")}
+
+
+class Recorder:
+    """Subscribes to the node's outputs through `node`; results are in `published`, the last diagnostics in
+    `diagnostics`.
+
+    The node repeats its last result while no image comes; a repetition (same stamp and id) is not recorded. With
+    `fused`, the fused images are written to that video at `rate` frames a second, each held until the next one came.
+    """
+
+    def __init__(self, node, namespace: str = "/", fused: Path | None = None, rate: float = 30.0):
+        private = f"{namespace.rstrip('/')}/{NODE_NAME}"
+        self.published: list[Published] = []
+        self.newest: Published | None = None
+        self.diagnostics: dict[str, str] = {}
+        self.fused_images = 0
+        self._seen: set[tuple[int, int]] = set()
+        # Best effort accepts both kinds of publisher; the depth is for the moments in which this process is busy.
+        qos = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
+        node.create_subscription(TrackedTarget, f"{private}/target", self._on_target, qos)
+        node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos)
+        self._fused = _HeldVideo(fused, rate) if fused else None
+        if fused:
+            node.create_subscription(Image, f"{private}/fused_image", self._on_fused, qos)
+
+    def close(self) -> None:
+        if self._fused:
+            self._fused.close()
+
+    def _on_target(self, message: TrackedTarget) -> None:
+        received = time.time_ns()
+        stamp = to_ns(message.header.stamp)
+        if (stamp, message.id) in self._seen:
+            return
+        self._seen.add((stamp, message.id))
+        self.newest = Published(
+            stamp,
+            received,
+            message.id,
+            (message.x, message.y, message.width, message.height),
+            message.confidence,
+            STATE_NAMES[message.state],
+            message.latency,
+            message.sync_error,
+        )
+        self.published.append(self.newest)
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if NODE_NAME in status.name:
+                self.diagnostics.update({value.key: value.value for value in status.values})
+
+    def _on_fused(self, message: Image) -> None:
+        self.fused_images += 1
+        self._fused.write(decode_visible(message))
+
+
+class _HeldVideo:
+    """A video of constant rate from images that come at any time: each is repeated until the next one comes."""
+
+    def __init__(self, path: Path, rate: float):
+        self._writer, self._rate = VideoWriter(path, rate), rate
+        self._begin = self._image = None
+        self._written = 0
+
+    def write(self, image) -> None:
+        now = time.monotonic()
+        self._begin = now if self._begin is None else self._begin
+        self._fill(round((now - self._begin) * self._rate))
+        self._image = image
+
+    def _fill(self, frames: int) -> None:
+        while self._image is not None and self._written < frames:
+            self._writer.write(self._image)
+            self._written += 1
+
+    def close(self) -> None:
+        self._fill(self._written + 1)
+        self._writer.close()
+
+
+def to_ns(stamp) -> int:
+    return stamp.sec * 10**9 + stamp.nanosec

@@ -1,0 +1,64 @@
+"""What a replay is asked to do, and what it brought. Stamps and times in ns, boxes in pixels of the visible image."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tpf_model.boxes import Box
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to replay. Frames are numbered as the true boxes are; the bag's first visible image is `first_frame`."""
+
+    bag: Path
+    visible: str  # image topics in the bag
+    thermal: str
+    init_box: Box
+    init_frame: int
+    out: Path
+    first_frame: int = 0
+    namespace: str = "/"
+    params_file: Path | None = None
+    parameters: dict[str, str] = field(default_factory=dict)  # the node's, by name; they win over params_file
+    rate: float = 1.0
+    passes: int = 1  # over the bag, each with a new initialisation; 0 = until `duration`
+    duration: float = 0.0  # s; 0 = until the passes are over
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One image as the player published it."""
+
+    frame: int
+    repeat: int  # pass over the bag, from 0
+    stamp: int  # new
+    published: int  # when
+    late: int  # behind the player's schedule
+
+
+@dataclass(frozen=True)
+class Published:
+    """One result of the node. `latency` in s, from stamp to publication, as the node measured it."""
+
+    stamp: int
+    received: int  # when, by this machine's clock
+    id: int
+    box: Box  # NaN without one
+    score: float
+    state: str
+    latency: float
+    sync_error: float  # s
+
+
+@dataclass(frozen=True)
+class Recording:
+    """All that a replay brought."""
+
+    plan: Plan
+    visible: list[Sent]
+    thermal: list[Sent]
+    published: list[Published]
+    diagnostics: dict[str, str]  # the node's last
+    fused_images: int
+    startup: float  # s, from the node's start to ACTIVE
+    peak_memory: int  # bytes, the node's

@@ -1,0 +1,128 @@
+"""`tpf replay BAG`: play a rosbag to the node in real time over DDS, and report boxes, latency and scores."""
+
+import argparse
+import math
+from pathlib import Path
+
+from tpf_model.boxes import Box
+from tpf_ros.annotated_video import write_annotated_video
+from tpf_ros.command_error import CommandError
+from tpf_ros.ground_truth import read_ground_truth
+from tpf_ros.recording import Plan, Recording
+from tpf_ros.report import write_report
+from tpf_ros.sources import SourceError
+from tpf_ros.sources.bag import BagSource
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bag", type=Path, help="rosbag2 folder, .mcap or .db3 file")
+    parser.add_argument("--visible", default="/visible/image", metavar="TOPIC", help="default: %(default)s")
+    parser.add_argument("--thermal", default="/thermal/image", metavar="TOPIC", help="default: %(default)s")
+    parser.add_argument(
+        "--init",
+        metavar="X,Y,W,H[@FRAME]",
+        help="the target in the visible image, and the frame's number; default: the first true box",
+    )
+    parser.add_argument("--gt", type=Path, metavar="CSV", help="true boxes: frame,x,y,w,h,visible")
+    parser.add_argument(
+        "--first-frame", type=int, default=0, metavar="N", help="number of the bag's first frame; default: 0"
+    )
+    parser.add_argument("--out", type=Path, default=Path("replay_output"), help="default: %(default)s")
+    parser.add_argument("--model", help="default: the node's, or the parameter file's")
+    parser.add_argument("--params-file", type=Path, help="the node's parameters, a ROS 2 YAML file")
+    parser.add_argument(
+        "--param", action="append", metavar="NAME:=VALUE", help="a parameter of the node; may be repeated"
+    )
+    parser.add_argument("--video", action="store_true", help="write annotated.mp4, of the first pass")
+    parser.add_argument("--namespace", default="/", help="of the node; default: %(default)s")
+    parser.add_argument("--rate", type=float, default=1.0, help="speed; default: %(default)s")
+    parser.add_argument(
+        "--loop", type=int, default=1, metavar="N", help="passes over the bag, 0 = until --duration; default: 1"
+    )
+    parser.add_argument("--duration", type=float, default=0.0, metavar="S", help="stop after so many seconds")
+
+
+def run(args: argparse.Namespace) -> int:
+    _check_arguments(args)
+    truth = read_ground_truth(args.gt) if args.gt else {}
+    box, frame = _target(args, truth)
+    plan = Plan(
+        bag=args.bag,
+        visible=args.visible,
+        thermal=args.thermal,
+        init_box=box,
+        init_frame=frame,
+        out=args.out,
+        first_frame=args.first_frame,
+        namespace=args.namespace,
+        params_file=args.params_file,
+        parameters={**({"model": args.model} if args.model else {}), **parse_parameters(args.param)},
+        rate=args.rate,
+        passes=args.loop,
+        duration=args.duration,
+    )
+    recording = replay(plan)
+    text = write_report(recording, truth)
+    if args.video:
+        write_annotated_video(args.out / "annotated.mp4", recording, truth)
+    print(text)
+    return 0
+
+
+def _target(args: argparse.Namespace, truth: dict[int, Box]) -> tuple[Box, int]:
+    """The initial box and its frame."""
+    if args.init:
+        box, frame = parse_init(args.init)
+        return box, args.first_frame if frame is None else frame
+    for frame in sorted(truth):
+        if frame >= args.first_frame:
+            return truth[frame], frame
+    raise CommandError("give --init x,y,w,h[@frame], or --gt with a true box at or after --first-frame")
+
+
+def parse_init(text: str) -> tuple[Box, int | None]:
+    """`x,y,w,h` or `x,y,w,h@frame`."""
+    box, _, frame = text.partition("@")
+    try:
+        numbers = tuple(float(number) for number in box.split(","))
+        if len(numbers) != 4 or not all(map(math.isfinite, numbers)) or min(numbers[2:]) <= 0:
+            raise ValueError
+        return numbers, int(frame) if frame else None
+    except ValueError:
+        raise CommandError(f"--init {text!r} must be x,y,w,h or x,y,w,h@frame, with w and h > 0") from None
+
+
+def parse_parameters(texts: list[str] | None) -> dict[str, str]:
+    """`name:=value` texts, as `ros2 run` takes them after -p."""
+    for text in texts or []:
+        if ":=" not in text:
+            raise CommandError(f"--param {text!r} must be name:=value")
+    return dict(text.split(":=", 1) for text in texts or [])
+
+
+def _check_arguments(args: argparse.Namespace) -> None:
+    for path in (args.bag, args.params_file, args.gt):
+        if path is not None and not path.exists():
+            raise CommandError(f"{path} does not exist")
+    if args.rate <= 0:
+        raise CommandError(f"--rate is {args.rate:g}, must be > 0")
+    if args.loop < 0 or args.duration < 0 or (args.loop == 0 and args.duration == 0):
+        raise CommandError("--loop must be >= 1, or 0 with a --duration in s > 0")
+
+
+def replay(plan: Plan) -> Recording:
+    """Run the replay; CommandError for a bag without the topics, or when a process or the initialisation fails."""
+    try:
+        for topic, modality in ((plan.visible, "visible"), (plan.thermal, "thermal")):
+            BagSource(plan.bag, topic, modality)
+    except SourceError as error:
+        raise CommandError(str(error)) from error
+    # Imported only here: the verb's --help and the errors above need no ROS.
+    from tpf_ros.child_process import ChildFailed
+    from tpf_ros.live_replay import run_replay
+
+    plan.out.mkdir(parents=True, exist_ok=True)
+    try:
+        return run_replay(plan)
+    except ChildFailed as error:
+        raise CommandError(str(error), code=1) from error
