@@ -51,7 +51,7 @@ class TrackerConfig:
         for name in ("template_interval", "recover_frames"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
         for name in ("lost_growth", "lost_widening"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
+            _require(1 <= getattr(self, name) <= 8, name, getattr(self, name), "in 1..8")
         _require(self.lost_after >= 0, "lost_after", self.lost_after, ">= 0")
         _require(self.max_size_change > 1, "max_size_change", self.max_size_change, "> 1")
         _require(self.recover_score >= self.coast_score, "recover_score", self.recover_score, ">= coast_score")
@@ -98,16 +98,20 @@ class Tracker:
         registration: Registration = Registration.identity(),
     ):
         self._session = session
-        self._config = config
-        self._registration = registration
-        cells = session.config.search_size // session.config.patch
-        self._window = hann_window(cells, config.hann_weight)
-        self._no_window = np.ones_like(self._window)
+        self.configure(config, registration)
         self.reset()
 
     @property
     def state(self) -> State:
         return self._state
+
+    def configure(self, config: TrackerConfig, registration: Registration) -> None:
+        """Change both from the next frame on and keep the target; its template rule changes with the next `init`."""
+        self._config = config
+        self._registration = registration
+        cells = self._session.config.search_size // self._session.config.patch
+        self._window = hann_window(cells, config.hann_weight)
+        self._no_window = np.ones_like(self._window)
 
     def reset(self) -> None:
         """Forget the target."""
