@@ -1,0 +1,108 @@
+"""The last few seconds of frames by stamp, so that a target can be initialised on the image the operator saw."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tpf_model.frame import Frame
+
+
+class NoFrameYet(LookupError):
+    """The buffer is empty."""
+
+
+class StampNotBuffered(LookupError):
+    """No buffered frame is near the stamp; the text says which stamps are."""
+
+
+@dataclass(frozen=True)
+class BufferedFrame:
+    """A frame with the stamps (ns, as the cameras wrote them) of its images; None for a missing image."""
+
+    frame: Frame
+    visible_stamp: int | None
+    thermal_stamp: int | None
+
+    @property
+    def stamp(self) -> int:
+        """The visible image's stamp; the thermal one's where there is no visible image."""
+        return self.thermal_stamp if self.visible_stamp is None else self.visible_stamp
+
+    @property
+    def size(self) -> int:
+        """Bytes of its images."""
+        return sum(image.nbytes for image in (self.frame.visible, self.frame.thermal) if image is not None)
+
+
+class FrameBuffer:
+    """Keeps references to the frames of the last `duration` ns, and at most `max_bytes` of images. Thread-safe.
+
+    The newest frame is always kept. When stamps fall back (a looped bag), the frames before are forgotten.
+    """
+
+    def __init__(self, duration: int, max_bytes: int = 256_000_000):
+        self._duration = duration
+        self._max_bytes = max_bytes
+        self._frames: deque[BufferedFrame] = deque()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def append(self, frame: Frame, visible_stamp: int | None, thermal_stamp: int | None) -> None:
+        """Add the newest frame. At least one stamp is given."""
+        new = BufferedFrame(frame, visible_stamp, thermal_stamp)
+        with self._lock:
+            if self._frames and new.stamp <= self._frames[-1].stamp:
+                self._clear()
+            self._frames.append(new)
+            self._bytes += new.size
+            while new.stamp - self._frames[0].stamp > self._duration or (
+                self._bytes > self._max_bytes and len(self._frames) > 1
+            ):
+                self._bytes -= self._frames.popleft().size
+
+    def find(self, stamp: int, thermal: bool = False, tolerance: int = 100_000_000) -> BufferedFrame:
+        """The frame nearest to `stamp` (ns; 0: the newest), which is that of a thermal image where `thermal` is set.
+
+        Raises NoFrameYet when the buffer is empty, and StampNotBuffered when the nearest is more than `tolerance` ns
+        away. (The operator may have seen an image that was in no pair; its neighbour is then at most a frame away.)
+        """
+        with self._lock:
+            if not self._frames:
+                raise NoFrameYet("no image has been received yet")
+            if stamp == 0:
+                return self._frames[-1]
+            key: Callable = (lambda one: one.thermal_stamp) if thermal else (lambda one: one.visible_stamp)
+            known = [one for one in self._frames if key(one) is not None]
+        if not known:
+            raise StampNotBuffered(f"no {'thermal' if thermal else 'visible'} image is in the buffer")
+        nearest = min(known, key=lambda one: abs(key(one) - stamp))
+        if abs(key(nearest) - stamp) > tolerance:
+            raise StampNotBuffered(_explain(stamp, key(known[0]), key(known[-1]), tolerance))
+        return nearest
+
+    def since(self, stamp: int) -> list[BufferedFrame]:
+        """The frames whose `BufferedFrame.stamp` is `stamp` or later, oldest first."""
+        with self._lock:
+            return [one for one in self._frames if one.stamp >= stamp]
+
+    def clear(self) -> None:
+        with self._lock:
+            self._clear()
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def _clear(self) -> None:
+        self._frames.clear()
+        self._bytes = 0
+
+
+def _explain(stamp: int, oldest: int, newest: int, tolerance: int) -> str:
+    if stamp < oldest:
+        where = f"is {(oldest - stamp) * 1e-9:.3f} s older than the oldest buffered image"
+    elif stamp > newest:
+        where = f"is {(stamp - newest) * 1e-9:.3f} s newer than the newest image"
+    else:
+        where = f"falls into a gap between images, {tolerance * 1e-9:g} s or more from each"
+    return f"stamp {stamp * 1e-9:.3f} s {where}; buffered: {oldest * 1e-9:.3f} to {newest * 1e-9:.3f} s"
