@@ -93,8 +93,8 @@ def draw_blackout(rng: np.random.Generator):
     return lambda image, box: np.zeros_like(image)
 
 
-VISIBLE = {draw_smoke: 0.4, draw_low_light: 0.25, draw_saturation: 0.07, draw_blur: 0.1, draw_noise: 0.06, draw_low_contrast: 0.07, draw_blackout: 0.05}
-THERMAL = {draw_crossover: 0.35, draw_low_contrast: 0.2, draw_blur: 0.15, draw_noise: 0.12, draw_saturation: 0.08, draw_blackout: 0.1}
+VISIBLE = {draw_smoke: 0.4, draw_low_light: 0.25, draw_saturation: 0.07, draw_blur: 0.1, draw_noise: 0.06, draw_low_contrast: 0.07, draw_blackout: 0.03}
+THERMAL = {draw_crossover: 0.35, draw_low_contrast: 0.2, draw_blur: 0.15, draw_noise: 0.12, draw_saturation: 0.08, draw_blackout: 0.04}
 
 
 def draw_degradation(rng: np.random.Generator, family: dict):

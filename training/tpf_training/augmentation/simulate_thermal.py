@@ -29,8 +29,7 @@ def draw_simulation(rng: np.random.Generator):
         if warmth:
             heat = np.zeros(thermal.shape, np.uint8)
             for place in [box, *(_elsewhere(rng, box, len(thermal)) for _ in range(others if len(thermal) > 128 else 0))]:
-                _ellipse(heat, place, int(abs(warmth)))
-            heat = cv2.blur(heat, (5, 5))
+                _warm(heat, visible, place, int(abs(warmth)))
             thermal = cv2.add(thermal, heat) if warmth > 0 else cv2.subtract(thermal, heat)
         thermal = cv2.GaussianBlur(thermal, (5, 5), blur)
         return add_noise(rng, thermal, noise)
@@ -59,7 +58,22 @@ def _elsewhere(rng: np.random.Generator, box: Box, size: int) -> Box:
     return x - w / 2, y - h / 2, w, h
 
 
-def _ellipse(image: np.ndarray, box: Box, value: int) -> None:
-    centre = round(box[0] + box[2] / 2), round(box[1] + box[3] / 2)
-    axes = max(1, round(box[2] * 0.42)), max(1, round(box[3] * 0.46))
-    cv2.ellipse(image, centre, axes, 0, 0, 360, value, -1)
+def _warm(heat: np.ndarray, visible: np.ndarray, box: Box, value: int) -> None:
+    """Write up to `value` into `heat` where, inside `box`, `visible` differs from the colour at the box's edges."""
+    height, width = heat.shape
+    left, top = max(0, round(box[0])), max(0, round(box[1]))
+    right, bottom = min(width, round(box[0] + box[2])), min(height, round(box[1] + box[3]))
+    w, h = right - left, bottom - top
+    if w < 4 or h < 4:
+        return
+    part = visible[top:bottom, left:right]
+    edge = np.concatenate([part[0], part[:, 0], part[:, -1]])
+    differs = cv2.absdiff(part, np.full_like(part, np.median(edge, axis=0))).max(axis=2)
+    body = np.zeros((h, w), np.uint8)
+    cv2.ellipse(body, (w // 2, h // 2), (max(1, round(w * 0.44)), max(1, round(h * 0.47))), 0, 0, 360, 255, -1)
+    # The core is warm whatever it looks like, the rest where it stands out.
+    differs = cv2.convertScaleAbs(differs, alpha=6.0)
+    core = np.zeros((h, w), np.uint8)
+    cv2.ellipse(core, (w // 2, round(h * 0.42)), (max(1, round(w * 0.22)), max(1, round(h * 0.3))), 0, 0, 360, 170, -1)
+    warm = cv2.blur(cv2.max(cv2.min(differs, body), core), (5, 5))
+    heat[top:bottom, left:right] = cv2.max(heat[top:bottom, left:right], cv2.convertScaleAbs(warm, alpha=value / 255))

@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 
 
-def find_boxes(thermal: np.ndarray, contrast: int = 22) -> np.ndarray:
+def find_boxes(thermal: np.ndarray, contrast: int = 30) -> np.ndarray:
     """(K, 4) float32 x, y, w, h of the blobs of `thermal` (H, W) uint8 that are `contrast` grey levels above their surroundings.
 
     Blobs that are tiny, larger than a third of the image, thin, ragged or cut by the image's edge are left out.
     """
-    return np.array([box for box, _ in find_blobs(thermal, contrast)], dtype=np.float32).reshape(-1, 4)
+    return np.array([box for box, mask in find_blobs(thermal, contrast) if solidity(mask) > 0.65], dtype=np.float32).reshape(-1, 4)
 
 
 def find_blobs(thermal: np.ndarray, contrast: int = 22) -> list[tuple[tuple[int, int, int, int], np.ndarray]]:
@@ -30,3 +30,9 @@ def find_blobs(thermal: np.ndarray, contrast: int = 22) -> list[tuple[tuple[int,
             continue
         blobs.append(((x, y, w, h), labels[y : y + h, x : x + w] == label))
     return blobs
+
+
+def solidity(mask: np.ndarray) -> float:
+    """Area of a blob over that of its convex hull: low for ragged and branching shapes."""
+    hull = cv2.convexHull(cv2.findNonZero(mask.astype(np.uint8)))
+    return float(mask.sum() / max(1.0, cv2.contourArea(hull)))

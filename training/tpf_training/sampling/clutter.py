@@ -6,7 +6,7 @@ import numpy as np
 
 from tpf_model.boxes import Box, iou
 from tpf_training.augmentation.photometric import drift_table
-from tpf_training.sampling.sprites import Sprite, paste, restyle
+from tpf_training.sampling.sprites import Sprite, draw_group, paste, restyle
 from tpf_training.sampling.view import View
 
 DISTRACTORS = (0.45, 0.25, 0.2, 0.1)  # probabilities of 0, 1, 2, 3
@@ -26,7 +26,7 @@ def add_clutter(rng: np.random.Generator, view: View, groups: list[list[Sprite]]
 
 
 def _draw(rng: np.random.Generator, groups: list[list[Sprite]]) -> Sprite:
-    group = groups[rng.integers(len(groups))]
+    group = draw_group(rng, groups)
     return restyle(group[rng.integers(len(group))], drift_table(rng), drift_table(rng, 1.5))
 
 

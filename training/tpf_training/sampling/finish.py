@@ -23,31 +23,38 @@ WHEN = {(2,): 0.4, (1, 2): 0.15, (0, 1, 2): 0.35, (0, 1): 0.1}
 
 def finish(rng: np.random.Generator, views: tuple[View, View, View], groups: list[list[Sprite]], source: str) -> Sample:
     """The augmented sample of `views`. `groups`: objects to paste as clutter."""
-    has_visible, has_thermal = views[0].visible is not None, views[0].thermal is not None
-    complete(rng, views)
+    absent = complete(rng, views)
     add_clutter(rng, views[2], groups)
     _drift(rng, views)
-    if rng.random() < MISALIGNED:
+    if absent is None and rng.random() < MISALIGNED:
         matrix = draw_misalignment(rng)
         for view in views:
             view.thermal = misalign(view.thermal, matrix)
     _degrade(rng, views)
-    _drop(rng, views, has_visible, has_thermal)
+    _stand_in(rng, views, absent)
+    for view in views:
+        view.blank_padding()
     _joint(rng, views)
     pairs = [(np.ascontiguousarray(view.visible), np.ascontiguousarray(view.thermal)) for view in views]
     return Sample(*pairs, fractions(views[2]), source)
 
 
-def complete(rng: np.random.Generator, views: tuple[View, View, View]) -> None:
-    """Give views of a single-modality clip the other one: simulated, or the tracker's stand-in for a silent camera."""
+def complete(rng: np.random.Generator, views: tuple[View, View, View]) -> str | None:
+    """Give views of a single-modality clip the other one: simulated, or the tracker's stand-in for a silent camera.
+
+    Returns "visible" or "thermal" where that camera is silent, None where both show something of their own.
+    """
     if views[0].thermal is None:
         simulate = draw_simulation(rng) if rng.random() < SIMULATE_THERMAL else None
         for view in views:
             view.thermal = simulate(view.visible, view.box) if simulate else thermal_stand_in(view.visible)
-    elif views[0].visible is None:
-        simulate = draw_visible_simulation(rng) if rng.random() < SIMULATE_VISIBLE else visible_stand_in
+        return None if simulate else "thermal"
+    if views[0].visible is None:
+        simulate = draw_visible_simulation(rng) if rng.random() < SIMULATE_VISIBLE else None
         for view in views:
-            view.visible = simulate(view.thermal)
+            view.visible = simulate(view.thermal) if simulate else visible_stand_in(view.thermal)
+        return None if simulate else "visible"
+    return None
 
 
 def thermal_stand_in(visible: np.ndarray) -> np.ndarray:
@@ -90,14 +97,15 @@ def _degrade(rng: np.random.Generator, views: tuple[View, View, View]) -> None:
             views[index].thermal = degrade(views[index].thermal, views[index].box)
 
 
-def _drop(rng: np.random.Generator, views: tuple[View, View, View], has_visible: bool, has_thermal: bool) -> None:
-    """One camera silent; only where both were real, for the others it already happened in `complete`."""
-    if not (has_visible and has_thermal) or rng.random() >= ABSENT:
+def _stand_in(rng: np.random.Generator, views: tuple[View, View, View], absent: str | None) -> None:
+    """Show the other camera's image for a silent one: throughout where the clip lacks it, else now and then."""
+    if absent is None and rng.random() >= ABSENT:
         return
-    lose_visible = rng.random() < 0.5
-    for index in _when(rng):
+    hit = _when(rng) if absent is None else (0, 1, 2)
+    absent = absent or ("visible" if rng.random() < 0.5 else "thermal")
+    for index in hit:
         view = views[index]
-        if lose_visible:
+        if absent == "visible":
             view.visible = visible_stand_in(view.thermal)
         else:
             view.thermal = thermal_stand_in(view.visible)

@@ -23,8 +23,8 @@ WEIGHTS = {
     "rgbt_video": 0.14,
     "rgb_video": 0.32,
     "single_modality": 0.08,
-    "rgbt_pairs": 0.14,
-    "pasted": 0.22,
+    "rgbt_pairs": 0.11,
+    "pasted": 0.25,
     "thermal_video": 0.10,
 }
 ATTEMPTS = 50

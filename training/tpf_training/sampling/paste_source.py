@@ -1,5 +1,6 @@
 """Samples made of objects pasted over real backgrounds: any motion, both modalities aligned, a known box."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -9,7 +10,7 @@ from tpf_training.augmentation.photometric import drift_table
 from tpf_training.datasets.record import Still
 from tpf_training.sampling.clip_source import SAME_TEMPLATE
 from tpf_training.sampling.jitter import DYNAMIC, SEARCH, TEMPLATE
-from tpf_training.sampling.sprites import Sprite, paste, restyle
+from tpf_training.sampling.sprites import Sprite, draw_group, paste, restyle
 from tpf_training.sampling.view import View, cut
 
 MOTION = 1.5  # standard deviation of the way from template to search, in target sizes
@@ -25,7 +26,7 @@ class PasteSource:
     def views(self, rng: np.random.Generator) -> tuple[View, View, View] | None:
         """Template, dynamic and search view, or None where the draw gave no usable crop."""
         still = self.backgrounds[rng.integers(len(self.backgrounds))]
-        group = self.groups[rng.integers(len(self.groups))]
+        group = draw_group(rng, self.groups)
         tables = drift_table(rng), drift_table(rng, 1.5)
         looks = [restyle(sprite, *tables) for sprite in _draw_looks(rng, group)]
         flip = rng.random() < 0.5
@@ -37,7 +38,7 @@ class PasteSource:
         if views[2] is None or views[1] is None:
             return None
         if rng.random() < SAME_TEMPLATE:
-            views[1] = View(views[0].visible.copy(), views[0].thermal.copy(), views[0].box)
+            views[1] = dataclasses.replace(views[0])
         return tuple(views)
 
 
@@ -49,8 +50,8 @@ def _draw_looks(rng: np.random.Generator, group: list[Sprite]) -> list[Sprite]:
 def draw_path(rng: np.random.Generator, shape: tuple[int, int], looks: list[Sprite]) -> list[Box]:
     """Three boxes of a moving target in a background of `shape` (H, W); sizes change, shapes follow the looks."""
     height, width = shape
-    size = min(shape) * math.exp(rng.uniform(math.log(0.07), math.log(0.3)))
-    position = np.array([rng.uniform(0.1, 0.9) * width, rng.uniform(0.15, 0.9) * height])
+    size = min(shape) * math.exp(rng.uniform(math.log(0.06), math.log(0.22)))
+    position = np.array([rng.uniform(0.15, 0.85) * width, rng.uniform(0.25, 0.8) * height])
     boxes = []
     for look in looks:
         ratio = look.aspect * math.exp(rng.normal(0, 0.06))

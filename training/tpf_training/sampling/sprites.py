@@ -7,9 +7,10 @@ import numpy as np
 
 from tpf_model.boxes import Box
 from tpf_training.augmentation.simulate_thermal import draw_simulation
-from tpf_training.datasets.pseudo_boxes import find_blobs
+from tpf_training.datasets.pseudo_boxes import find_blobs, solidity
 from tpf_training.datasets.record import Clip, Still
 
+TRACKED = 0.35
 LARGEST = 96  # px; what is pasted is shown at about 64
 
 
@@ -34,14 +35,14 @@ def sprites_of_stills(stills: list[Still]) -> list[list[Sprite]]:
         if still.visible is None:
             continue
         for (x, y, w, h), mask in find_blobs(still.thermal):
-            if w * h >= 20 * 20:
+            if w * h >= 20 * 20 and h > 0.8 * w and solidity(mask) > 0.75:
                 part = np.s_[y : y + h, x : x + w]
                 groups.append([_sprite(still.visible[part], still.thermal[part], mask)])
     return groups
 
 
 def sprites_of_clip(clip: Clip, rng: np.random.Generator, looks: int = 12) -> list[Sprite]:
-    """Several looks of a clip's target, cut out as an ellipse in its box; a missing thermal image is simulated."""
+    """Several looks of a clip's target, cut out along its outline (GrabCut); a missing thermal image is simulated."""
     simulate = draw_simulation(rng)
     sprites = []
     chosen = np.flatnonzero(clip.valid)
@@ -53,8 +54,15 @@ def sprites_of_clip(clip: Clip, rng: np.random.Generator, looks: int = 12) -> li
         part = np.s_[y : y + h, x : x + w]
         visible = np.ascontiguousarray(clip.visible[index][part])
         thermal = simulate(visible, (0, 0, w, h)) if clip.thermal is None else np.ascontiguousarray(clip.thermal[index][part])
-        sprites.append(_sprite(visible, thermal, _body_mask(w, h)))
+        sprites.append(_sprite(visible, thermal, outline(clip.visible[index], (x, y, w, h))))
     return sprites
+
+
+def draw_group(rng: np.random.Generator, groups: list[list[Sprite]]) -> list[Sprite]:
+    """One object of `groups`; those of many looks (real tracks of people and vehicles) are few and drawn more often."""
+    if rng.random() < TRACKED:
+        groups = [group for group in groups if len(group) > 1] or groups
+    return groups[rng.integers(len(groups))]
 
 
 def restyle(sprite: Sprite, visible_table: np.ndarray, thermal_table: np.ndarray) -> Sprite:
@@ -92,6 +100,19 @@ def _sprite(visible: np.ndarray, thermal: np.ndarray, mask: np.ndarray) -> Sprit
     alpha = cv2.GaussianBlur(alpha, (5, 5), 0)
     resize = lambda image: cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA)  # noqa: E731
     return Sprite(resize(visible), resize(thermal), alpha)
+
+
+def outline(image: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
+    """(h, w) bool: the foreground in `box` of an RGB image by GrabCut; a rounded box where that finds next to nothing or all."""
+    x, y, w, h = box
+    left, top = max(0, x - w // 3), max(0, y - h // 4)
+    part = np.ascontiguousarray(image[top : y + h + h // 4, left : x + w + w // 3])
+    mask = np.zeros(part.shape[:2], np.uint8)
+    inner = (x - left, y - top, min(w, part.shape[1] - 1), min(h, part.shape[0] - 1))
+    cv2.grabCut(part, mask, inner, np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_RECT)
+    found = ((mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD))[y - top : y - top + h, x - left : x - left + w]
+    found = cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)).astype(bool)
+    return found if 0.25 < found.mean() < 0.95 else _body_mask(w, h)
 
 
 def _body_mask(w: int, h: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Samples from one moment: a region of a still is the target, random warps of the still are the frames."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -10,23 +11,27 @@ from tpf_training.sampling.clip_source import SAME_TEMPLATE
 from tpf_training.sampling.jitter import DYNAMIC, SEARCH, TEMPLATE
 from tpf_training.sampling.view import View, cut
 
-OBJECT_BOX = 0.75  # how often the target is a region that looks like an object; otherwise a random textured one
+OBJECT_BOX = 0.9  # how often the target is a region that looks like an object; otherwise a random textured one
 
 
 class StillSource:
     """Draws a still and a region of it, and shows it under three random warps."""
 
     def __init__(self, name: str, stills: list[Still], smallest: float = 14.0):
-        self.name, self.stills, self.smallest = name, stills, smallest
-        self.with_boxes = [still for still in stills if len(still.boxes)]
+        self.name, self.smallest = name, smallest
+        self.sets = {}  # stills by the first part of their names: small sets count as much as large ones
+        for still in stills:
+            self.sets.setdefault(still.name.split("/")[0], []).append(still)
 
     def views(self, rng: np.random.Generator) -> tuple[View, View, View] | None:
         """Template, dynamic and search view, or None where the draw gave no usable region or crop."""
+        members = list(self.sets.values())[rng.integers(len(self.sets))]
+        still = members[rng.integers(len(members))]
         if rng.random() < OBJECT_BOX:
-            still = self.with_boxes[rng.integers(len(self.with_boxes))]
+            if not len(still.boxes):
+                return None
             box = loosen(rng, still.boxes[rng.integers(len(still.boxes))])
         else:
-            still = self.stills[rng.integers(len(self.stills))]
             box = random_box(rng, still)
         if box is None or math.sqrt(box[2] * box[3]) < self.smallest:
             return None
@@ -36,7 +41,7 @@ class StillSource:
         search = _view(rng, still, box, SEARCH, strength=1.0)
         if dynamic is None or search is None:
             return None
-        return template, View(dynamic.visible, dynamic.thermal, dynamic.box), search
+        return template, dataclasses.replace(dynamic), search
 
 
 def loosen(rng: np.random.Generator, box: np.ndarray) -> Box:
@@ -57,7 +62,7 @@ def random_box(rng: np.random.Generator, still: Still) -> Box | None:
         return None
     x, y = rng.uniform(0, width - w), rng.uniform(0, height - h)
     patch = image[int(y) : int(y + h), int(x) : int(x + w)]
-    return (x, y, w, h) if patch[..., 1].std() > 18 or (image.ndim == 2 and patch.std() > 18) else None
+    return (x, y, w, h) if patch.std() > 30 else None
 
 
 def random_warp(rng: np.random.Generator, box: Box, strength: float) -> np.ndarray:

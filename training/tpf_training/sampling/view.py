@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from tpf_model.boxes import Box
@@ -10,11 +11,21 @@ from tpf_model.crop import Crop, sample
 
 @dataclass
 class View:
-    """visible: (S, S, 3) uint8 RGB or None; thermal: (S, S) uint8 or None; box: the target in crop pixels."""
+    """visible: (S, S, 3) uint8 RGB or None; thermal: (S, S) uint8 or None; box: the target in crop pixels.
+
+    inside: (S, S) uint8, 255 where the crop shows the image and 0 where it is padding; None = no padding.
+    """
 
     visible: np.ndarray | None
     thermal: np.ndarray | None
     box: Box
+    inside: np.ndarray | None = None
+
+    def blank_padding(self) -> None:
+        """Make the padding zero again, as the tracker's crops have it, after something painted over it."""
+        if self.inside is not None:
+            self.visible = cv2.bitwise_and(self.visible, self.visible, mask=self.inside)
+            self.thermal = cv2.bitwise_and(self.thermal, self.thermal, mask=self.inside)
 
     @property
     def size(self) -> int:
@@ -23,5 +34,12 @@ class View:
 
 def cut(visible: np.ndarray | None, thermal: np.ndarray | None, box: Box, crop: Crop, warp: np.ndarray | None = None) -> View:
     """The `crop` of both images. `warp`: (3, 3), from image pixels to those that `box` and `crop` are in."""
+    shown = visible if visible is not None else thermal
+    inside = sample(np.full(shown.shape[:2], 255, np.uint8), crop, warp) if warp is not None or _reaches_out(crop, shown) else None
     images = (None if image is None else sample(np.asarray(image), crop, warp) for image in (visible, thermal))
-    return View(*images, crop.box_to_crop(box))
+    return View(*images, crop.box_to_crop(box), inside)
+
+
+def _reaches_out(crop: Crop, image: np.ndarray) -> bool:
+    height, width = image.shape[:2]
+    return crop.x < 0 or crop.y < 0 or crop.x + crop.side > width or crop.y + crop.side > height
