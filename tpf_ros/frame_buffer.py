@@ -4,6 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from tpf_model.frame import Frame
 
@@ -18,11 +19,15 @@ class StampNotBuffered(LookupError):
 
 @dataclass(frozen=True)
 class BufferedFrame:
-    """A frame with the stamps (ns, as the cameras wrote them) of its images; None for a missing image."""
+    """A frame with the stamps (ns, as the cameras wrote them) of its images; None for a missing image.
+
+    note: whatever the caller wants to find again with it.
+    """
 
     frame: Frame
     visible_stamp: int | None
     thermal_stamp: int | None
+    note: Any = None
 
     @property
     def stamp(self) -> int:
@@ -48,9 +53,11 @@ class FrameBuffer:
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def append(self, frame: Frame, visible_stamp: int | None, thermal_stamp: int | None) -> None:
-        """Add the newest frame. At least one stamp is given."""
-        new = BufferedFrame(frame, visible_stamp, thermal_stamp)
+    def append(
+        self, frame: Frame, visible_stamp: int | None, thermal_stamp: int | None, note: Any = None
+    ) -> BufferedFrame:
+        """Add the newest frame, and return it as it is kept. At least one stamp is given."""
+        new = BufferedFrame(frame, visible_stamp, thermal_stamp, note)
         with self._lock:
             if self._frames and new.stamp <= self._frames[-1].stamp:
                 self._clear()
@@ -60,6 +67,7 @@ class FrameBuffer:
                 self._bytes > self._max_bytes and len(self._frames) > 1
             ):
                 self._bytes -= self._frames.popleft().size
+        return new
 
     def find(self, stamp: int, thermal: bool = False, tolerance: int = 100_000_000) -> BufferedFrame:
         """The frame nearest to `stamp` (ns; 0: the newest), which is that of a thermal image where `thermal` is set.
