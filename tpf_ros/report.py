@@ -34,7 +34,7 @@ COUNTERS = {"paired": "pairs", "dropped": "dropped"}
 
 @dataclass(frozen=True)
 class Scored:
-    """A result at a frame: `iou` is None where the target is not visible or has no true box."""
+    """A result at a frame. `iou` is None where there is no true box, and at the initial frame, whose box was given."""
 
     published: Published
     sent: Sent
@@ -53,7 +53,7 @@ def write_report(recording: Recording, truth: dict[int, Box]) -> str:
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     text = summary_text(summary)
     (out / "summary.txt").write_text(text + "\n")
-    draw_timeline(out / "timeline.png", scored, title=f"{recording.plan.bag.name}: what the node published")
+    draw_timeline(out / "timeline.png", scored, title=f"{recording.plan.bag}: what the node published")
     return text
 
 
@@ -65,7 +65,7 @@ def score(recording: Recording, truth: dict[int, Box]) -> list[Scored]:
         if result.id == 0:
             continue
         sent = frames.get(result.stamp) or min(recording.visible, key=lambda item: abs(item.stamp - result.stamp))
-        true = truth.get(sent.frame)
+        true = truth.get(sent.frame) if sent.frame != recording.plan.init_frame else None
         scored.append(Scored(result, sent, None if true is None else overlap(result.box, true)))
     return scored
 
@@ -114,9 +114,7 @@ def summarise(recording: Recording, scored: list[Scored], truth: dict[int, Box])
         ),
     }
     if truth:
-        summary["iou"] = _statistics(
-            [item.iou for item in scored if item.iou is not None and item.sent.frame != plan.init_frame]
-        )
+        summary["iou"] = _statistics([item.iou for item in scored if item.iou is not None])
         summary["iou_live"] = _statistics(_live(recording, truth))
     summary["definitions"] = DEFINITIONS
     return summary

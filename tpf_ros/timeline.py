@@ -24,8 +24,8 @@ def draw_timeline(path: Path, scored: list, title: str) -> None:
         latency = np.array([1e3 * item.published.latency for item in scored])
         below.plot(seconds, latency, ".", markersize=3, color="tab:purple")
         below.axhline(np.median(latency), color="tab:purple", linewidth=1, label=f"median {np.median(latency):.0f} ms")
-        below.legend(loc="upper right")
-        below.set_ylim(0, None)
+        below.legend(loc="upper left", bbox_to_anchor=(1, 1))
+        below.set_ylim(0, 1.1 * latency.max())
     above.set(ylabel="IoU, confidence", ylim=(0, 1.02))
     below.set(ylabel="stamp to publication, ms", xlabel="s since the initial frame")
     figure.savefig(path, dpi=100)
@@ -47,7 +47,7 @@ def _draw_scores(axes, seconds: np.ndarray, scored: list) -> None:
             color="tab:blue",
             label=f"IoU, mean {overlaps.mean():.2f}",
         )
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def _draw_states(axes, seconds: np.ndarray, states: list[str]) -> None:
