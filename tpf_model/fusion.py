@@ -45,9 +45,8 @@ class PixelFusionAdapter(nn.Module):
 
     def forward(self, visible: torch.Tensor, thermal: torch.Tensor) -> torch.Tensor:
         height, width = visible.shape[-2:]
-        padding = (0, -width % self.token_stride, 0, -height % self.token_stride)
-        v = self.visible_stem(functional.pad(visible, padding, mode="replicate"))
-        t = self.thermal_stem(functional.pad(thermal, padding, mode="replicate"))
+        v = self.visible_stem(_pad(visible, self.token_stride))
+        t = self.thermal_stem(_pad(thermal, self.token_stride))
         grid = v.shape[-2:]
         v = self.visible_block(v.flatten(2).transpose(1, 2))  # (B, L, 8)
         t = self.thermal_block(t.flatten(2).transpose(1, 2))
@@ -68,3 +67,10 @@ def swap_channels(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch
 def _stem(stride: int) -> nn.Conv2d:
     # With this padding each token's window covers the stride x stride pixels that the decoder writes for it.
     return nn.Conv2d(3, _WIDTH, _KERNEL, stride=stride, padding=(_KERNEL + 1 - stride) // 2)
+
+
+def _pad(image: torch.Tensor, multiple: int) -> torch.Tensor:
+    """Repeat the last row and column until both sides are multiples of `multiple`."""
+    height, width = image.shape[-2:]
+    missing = (0, -width % multiple, 0, -height % multiple)
+    return functional.pad(image, missing, mode="replicate") if any(missing) else image

@@ -52,13 +52,13 @@ class ViMBlock(nn.Module):
         x, gate = self.in_proj(self.norm(tokens)).transpose(1, 2).chunk(2, dim=1)  # (B, E, L) each
         x = self.conv(torch.cat([x, x.flip(-1)], dim=1))[..., : x.shape[-1]]
         with torch.autocast(x.device.type, enabled=False):
-            y = self._scan(functional.silu(x.float()))
+            y = self._scan(functional.silu(x.to(self.D.dtype)))
         forward, backward = y.chunk(2, dim=1)
         y = (forward + backward.flip(-1)) * functional.silu(gate)
         return tokens + self.out_proj(y.transpose(1, 2))
 
     def _scan(self, x: torch.Tensor) -> torch.Tensor:
-        """Both directions' selective scan: (B, 2 E, L) float32 -> the same."""
+        """Both directions' selective scan: (B, 2 E, L) -> the same."""
         projected = self.x_proj @ x.unflatten(1, (_DIRECTIONS, -1))  # (B, 2, rank + 2 N, L)
         dt, B, C = projected.split([self.rank, self.states, self.states], dim=2)
         dt = (self.dt_proj @ dt).flatten(1, 2) + self.dt_bias[:, None]

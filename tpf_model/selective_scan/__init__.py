@@ -48,7 +48,7 @@ def selective_scan(
     D: torch.Tensor,
     backend: str = "auto",
 ) -> torch.Tensor:
-    """Scan along the last dimension; returns y (batch, D, L), at least float32.
+    """Scan along the last dimension; returns y (batch, D, L) in float32, or float64 where `u` is float64.
 
     u: (batch, D, L) input. delta: (batch, D, L) step sizes > 0, after softplus. A: (D, N) decay rates < 0.
     B, C: (batch, N, L), or (batch, G, N, L) where each of G equal groups of channels has its own.
@@ -58,7 +58,7 @@ def selective_scan(
         B, C = B.unsqueeze(1), C.unsqueeze(1)
     name = resolve_backend(backend, u.device)
     _log_once(name, u.device.type)
-    return _BACKENDS[name](u, delta, A, B, C, D)
+    return _BACKENDS[name](u, delta, A, B, C, D).to(torch.promote_types(u.dtype, torch.float32))
 
 
 @functools.cache

@@ -19,11 +19,10 @@ from torch.nn import functional
 def blocked_scan(
     u: torch.Tensor, delta: torch.Tensor, A: torch.Tensor, B: torch.Tensor, C: torch.Tensor, D: torch.Tensor
 ) -> torch.Tensor:
-    """See `selective_scan`. Computes and returns float32 (float64 if `u` is)."""
-    dtype = torch.float64 if u.dtype == torch.float64 else torch.float32
-    with torch.autocast(u.device.type, enabled=False):
-        u, delta, A, B, C, D = (x.to(dtype) for x in (u, delta, A, B, C, D))
-        return torch.addcmul(_BlockedScan.apply(u, delta, A, B, C), D[:, None], u)
+    """See `selective_scan`."""
+    dtype = torch.promote_types(u.dtype, torch.float32)
+    u, delta, A, B, C, D = (x.to(dtype) for x in (u, delta, A, B, C, D))
+    return torch.addcmul(_BlockedScan.apply(u, delta, A, B, C), D[:, None], u)
 
 
 class _BlockedScan(torch.autograd.Function):
@@ -94,8 +93,8 @@ class _Cut:
     def __init__(self, u: torch.Tensor, B: torch.Tensor):
         self.batch, _, self.tokens = u.shape
         self.groups = B.shape[1]
-        # About sqrt(L) / 2, which measured best; a power of two divides the usual L.
-        self.length = 1 << max(0, self.tokens.bit_length() // 2 - 1)
+        # About sqrt(L) / 2 measured best; a power of two divides the usual L; rounding errors grow with the length.
+        self.length = min(64, 1 << max(0, self.tokens.bit_length() // 2 - 1))
         self.count = -(-self.tokens // self.length)
 
     def operands(self, u, delta, A, B, C) -> tuple[torch.Tensor, ...]:

@@ -6,7 +6,7 @@ import torch
 def reference_scan(
     u: torch.Tensor, delta: torch.Tensor, A: torch.Tensor, B: torch.Tensor, C: torch.Tensor, D: torch.Tensor
 ) -> torch.Tensor:
-    """See `selective_scan`. Computes and returns float64; differentiable by plain autograd."""
+    """See `selective_scan`. Returns float64; differentiable by plain autograd."""
     u, delta, A, B, C, D = (x.double() for x in (u, delta, A, B, C, D))
     channels_per_group = u.shape[1] // B.shape[1]
     B, C = (x.repeat_interleave(channels_per_group, dim=1) for x in (B, C))  # (batch, D, N, L)

@@ -1,0 +1,114 @@
+import logging
+
+import pytest
+import torch
+
+import tpf_model.selective_scan as module
+from tpf_model.selective_scan import ScanBackendError, resolve_backend, selective_scan
+
+
+def operands(batch=1, groups=1, channels=4, states=4, tokens=256, dtype=torch.float32, seed=0):
+    """u, delta, A, B, C, D. All positive on average, so that states build up and errors do not cancel."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape):
+        return torch.rand(*shape, generator=generator, dtype=dtype)
+
+    u, delta = draw(batch, channels, tokens), draw(batch, channels, tokens) * 0.1
+    A = -torch.arange(1, states + 1, dtype=dtype).repeat(channels, 1)
+    B, C = draw(batch, groups, states, tokens), draw(batch, groups, states, tokens)
+    return [u, delta, A, B, C, draw(channels)]
+
+
+def error(actual, expected):
+    """Largest difference relative to the expected tensor's scale."""
+    return ((actual - expected).abs().max() / expected.abs().max()).item()
+
+
+# Step sizes by the decay they cause; "slow" is constant, so that a rounding error of the decay adds up over all tokens.
+DECAYS = {
+    "normal": lambda delta: 0.001 + delta,
+    "slow": lambda delta: torch.full_like(delta, 1.03e-6),
+    "fast": lambda delta: 1 + 10 * delta,
+}
+
+
+def test_matches_the_reference_over_65536_tokens_at_every_decay():
+    u, delta, A, B, C, D = operands(batch=3, channels=2, tokens=65536)
+    delta = torch.stack([decay(row) for decay, row in zip(DECAYS.values(), delta)])
+    expected = selective_scan(u, delta, A, B, C, torch.zeros_like(D), "reference")
+    actual = selective_scan(u, delta, A, B, C, torch.zeros_like(D), "blocked")
+    for name, row, wanted in zip(DECAYS, actual, expected):
+        assert error(row, wanted) < 1e-5, name
+
+
+@pytest.mark.parametrize("decay", DECAYS)
+def test_float32_gradients_match_the_reference(decay):
+    inputs = operands(batch=2, channels=2, tokens=2048)
+    inputs[1] = DECAYS[decay](inputs[1])
+    inputs = [x.requires_grad_() for x in inputs]
+    expected, actual = (selective_scan(*inputs, backend) for backend in ("reference", "blocked"))
+    weight = torch.rand_like(actual)
+    names = ("u", "delta", "A", "B", "C", "D")
+    for name, wanted, got in zip(
+        names, torch.autograd.grad(expected, inputs, weight), torch.autograd.grad(actual, inputs, weight)
+    ):
+        assert error(got, wanted) < 2e-5, name
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 5, 64, 77])
+def test_any_length_and_groups_are_exact_in_float64(tokens):
+    inputs = [x.requires_grad_() for x in operands(2, groups=2, channels=6, states=3, tokens=tokens, dtype=torch.float64)]
+    expected, actual = (selective_scan(*inputs, backend) for backend in ("reference", "blocked"))
+    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
+    weight = torch.randn_like(actual)
+    for wanted, got in zip(torch.autograd.grad(expected, inputs, weight), torch.autograd.grad(actual, inputs, weight)):
+        torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-12)
+
+
+def test_groups_are_separate_scans():
+    u, delta, A, B, C, D = operands(groups=2, channels=4)
+    together = selective_scan(u, delta, A, B, C, D)
+    for group, rows in enumerate((slice(0, 2), slice(2, 4))):
+        alone = selective_scan(u[:, rows], delta[:, rows], A[rows], B[:, group], C[:, group], D[rows])
+        torch.testing.assert_close(together[:, rows], alone)
+
+
+@pytest.mark.parametrize("step", [0.0, 1e-30, 1e3])
+def test_extreme_steps_stay_finite_forward_and_backward(step):
+    inputs = operands(tokens=512)
+    inputs[1] = torch.full_like(inputs[1], step)
+    inputs = [x.requires_grad_() for x in inputs]
+    y = selective_scan(*inputs, backend="blocked")
+    assert y.isfinite().all()
+    assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(y.sum(), inputs))
+
+
+def test_half_precision_inputs_are_scanned_in_float32():
+    inputs = [x.bfloat16() for x in operands(tokens=2048)]
+    inputs[1] = torch.full_like(inputs[1], 1e-4)  # a bfloat16 state would stop growing after a few hundred such steps
+    actual = selective_scan(*inputs, backend="blocked")
+    assert actual.dtype == torch.float32
+    assert error(actual, selective_scan(*inputs, backend="reference")) < 1e-5
+
+
+def test_auto_is_blocked_on_the_cpu():
+    assert resolve_backend("auto", "cpu") == "blocked"
+
+
+def test_a_backend_that_cannot_run_is_an_error_with_the_reason():
+    with pytest.raises(ScanBackendError, match="'mamba' cannot run: .*CUDA only"):
+        selective_scan(*operands(tokens=4), backend="mamba")
+
+
+def test_an_unknown_backend_is_an_error_that_lists_the_known_ones():
+    with pytest.raises(ScanBackendError, match="'fast'.*auto, reference, blocked, mamba"):
+        resolve_backend("fast", "cpu")
+
+
+def test_the_backend_in_use_is_logged_once(caplog):
+    module._log_once.cache_clear()
+    with caplog.at_level(logging.INFO):
+        for _ in range(3):
+            selective_scan(*operands(tokens=4))
+    assert [record.getMessage() for record in caplog.records] == ["selective scan: blocked on cpu"]
