@@ -12,7 +12,6 @@ import numpy as np
 
 from tpf_model.boxes import Box
 
-_PINHOLE = ("plumb_bob", "rational_polynomial")
 _FISHEYE = ("equidistant", "fisheye")
 _COEFFICIENTS = {"plumb_bob": (0, 4, 5), "rational_polynomial": (0, 8, 12, 14), "equidistant": (0, 4), "fisheye": (0, 4)}
 _PIXEL_TOLERANCE = 0.1  # px; an undistorted point must project back to where it came from
@@ -63,7 +62,7 @@ class Camera:
         pixels = np.where(finite, pixels, 0.0)
         if self.model in _FISHEYE:
             tangents = cv2.fisheye.undistortPoints(pixels, self.matrix, self.distortion)
-            back, _ = cv2.fisheye.distortPoints(tangents, self.matrix, self.distortion), None
+            back = cv2.fisheye.distortPoints(tangents, self.matrix, self.distortion)
         else:
             criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 50, 1e-9)
             tangents = cv2.undistortPointsIter(pixels, self.matrix, self.distortion, None, None, criteria)
