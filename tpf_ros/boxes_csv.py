@@ -73,7 +73,10 @@ def _parse_row(fields: list[str]) -> BoxRow:
 
 def read_lines(path: str | os.PathLike, header: str, parse: Callable[[list[str]], T]) -> list[T]:
     """`parse` each line of the CSV file at `path` under `header`; ValueError names the file and the line at fault."""
-    lines = Path(path).read_text().splitlines()
+    try:
+        lines = Path(path).read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
     if not lines or lines[0].strip() != header:
         raise ValueError(f"{path}: the first line must be {header!r}")
     parsed = []

@@ -5,7 +5,7 @@ import importlib
 import signal
 import sys
 
-from tpf_ros.command_error import CommandError
+from tpf_ros.command_error import INTERRUPTED, CommandError
 
 # A verb's module is imported only when the verb is asked for, so that `tpf --help` is instant and `tpf track` needs no ROS.
 VERBS = {
@@ -14,7 +14,7 @@ VERBS = {
     "replay": "play a rosbag to the node in real time and report boxes, latency and scores",
     "demo": "the whole path on the clip that ships: bag, node, replay, report",
 }
-INTERRUPTED, TERMINATED = 130, 143  # the shell's exit statuses for SIGINT and SIGTERM
+TERMINATED = 143  # the shell's exit status for SIGTERM
 
 
 def main(arguments: list[str] | None = None) -> int:

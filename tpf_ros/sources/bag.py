@@ -1,0 +1,93 @@
+"""One image topic of a rosbag2 (mcap or sqlite3), decoded as the node decodes it. Needs no ROS."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.interfaces import Connection
+from rosbags.rosbag2 import ReaderError
+from rosbags.typesys import Stores, get_typestore
+
+from tpf_ros.bad_image import BadImage
+from tpf_ros.image_decoding import decode_thermal, decode_visible
+from tpf_ros.sources.source import Item, Modality, SourceError
+
+IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+SUFFIXES = (".mcap", ".db3")
+
+
+class BagSource:
+    """The messages of `topic`, Image or CompressedImage, in the order in which they were recorded.
+
+    Without a topic it is the only image topic that there is, or the only one that has the modality in its name.
+    """
+
+    def __init__(self, path: Path, topic: str | None, modality: Modality):
+        self._path, self._modality = path, modality
+        with self._reader() as reader:
+            counts = _image_topics(reader)
+            self._topic = _choose(path, topic, modality, counts)
+            self.count = counts[self._topic]
+            seconds = reader.duration / 1e9
+        self.name = f"{path}:{self._topic}"
+        if not self.count:
+            raise SourceError(f"{self.name} has no messages")
+        self.rate = self.count / seconds if self.count > 1 else 1.0
+
+    def __iter__(self) -> Iterator[Item]:
+        with self._reader() as reader:
+            connections = [connection for connection in reader.connections if connection.topic == self._topic]
+            for index, (connection, arrival, raw) in enumerate(reader.messages(connections)):
+                message = reader.deserialize(raw, connection.msgtype)
+                stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+                yield Item(stamp, arrival, partial(self._decode, message, index))
+
+    def _decode(self, message, index: int) -> np.ndarray:
+        try:
+            return decode_visible(message) if self._modality == "visible" else decode_thermal(message)
+        except BadImage as error:
+            raise SourceError(f"{self.name}: message {index} is damaged: {error}") from error
+
+    @contextmanager
+    def _reader(self) -> Iterator[AnyReader]:
+        try:
+            with AnyReader(bag_files(self._path), default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader:
+                yield reader
+        except (AnyReaderError, ReaderError, OSError) as error:
+            raise SourceError(f"{self._path} is not a rosbag that can be read: {error}") from error
+
+
+def is_bag(path: Path) -> bool:
+    """A rosbag2 file, or a directory of them."""
+    return (path / "metadata.yaml").is_file() or bool(bag_files(path))
+
+
+def bag_files(path: Path) -> list[Path]:
+    """What to open for `path`: itself, or the files of a directory whose recorder left no metadata.yaml behind."""
+    if path.suffix in SUFFIXES or (path / "metadata.yaml").is_file():
+        return [path]
+    return sorted(file for suffix in SUFFIXES for file in path.glob(f"*{suffix}"))
+
+
+def _image_topics(reader: AnyReader) -> dict[str, int]:
+    """Number of messages by image topic."""
+    counts: dict[str, int] = {}
+    for connection in reader.connections:
+        if connection.msgtype in IMAGE_TYPES:
+            counts[connection.topic] = counts.get(connection.topic, 0) + connection.msgcount
+    return counts
+
+
+def _choose(path: Path, topic: str | None, modality: Modality, counts: dict[str, int]) -> str:
+    there = "; image topics in it: " + (", ".join(f"{name} ({count})" for name, count in counts.items()) or "none")
+    if topic is not None:
+        if "/" + topic.lstrip("/") not in counts:
+            raise SourceError(f"{modality} input {path} has no image topic {topic}{there}")
+        return "/" + topic.lstrip("/")
+    fitting = [name for name in counts if modality in name] or list(counts)
+    if len(fitting) != 1:
+        raise SourceError(f"{modality} input {path} needs a topic, for instance {path}:/{modality}/image{there}")
+    return fitting[0]

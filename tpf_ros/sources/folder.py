@@ -1,0 +1,49 @@
+"""A folder of frames, one image file each, in natural order of their names (frame2 before frame10)."""
+
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from tpf_ros.bad_image import BadImage
+from tpf_ros.image_decoding import decode_thermal, decode_visible
+from tpf_ros.sources.source import Item, Modality, SourceError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+
+
+class FolderSource:
+    """The images of a folder; files of other kinds in it are left aside. Frame i has the stamp i / `rate` seconds."""
+
+    def __init__(self, path: Path, modality: Modality, rate: float):
+        self.name = str(path)
+        self.rate = rate
+        self._modality = modality
+        images = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != "."]
+        if not images:
+            raise SourceError(f"{path} holds no images; accepted: {', '.join(SUFFIXES)}")
+        self._files = sorted(images, key=lambda file: (_natural(file.name), file.name))
+        self.count = len(self._files)
+
+    def __iter__(self) -> Iterator[Item]:
+        for index, file in enumerate(self._files):
+            stamp = round(index / self.rate * 1e9)
+            yield Item(stamp, stamp, partial(read_image, file, self._modality))
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part.lower()) for part in re.split(r"([0-9]+)", name)]
+
+
+def read_image(path: Path, modality: Modality) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of a visible image, (h, w) uint8 | uint16 | float32 of a thermal one. SourceError names it."""
+    try:
+        file = SimpleNamespace(data=path.read_bytes(), format=path.suffix)  # the fields of a CompressedImage
+        return decode_visible(file) if modality == "visible" else decode_thermal(file)
+    except OSError as error:
+        raise SourceError(f"frame {path} cannot be read: {error.strerror}") from error
+    except BadImage as error:
+        raise SourceError(f"frame {path} is damaged: {error}") from error
