@@ -46,6 +46,14 @@ class Camera:
     offset: tuple[int, int]
     size: tuple[int, int]
 
+    @property
+    def image_matrix(self) -> np.ndarray:
+        """(3, 3) camera matrix of the images as they are received: binning and region of interest applied."""
+        to_corner = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+        (binning_x, binning_y), (x, y) = self.binning, self.offset
+        to_image = np.array([[1 / binning_x, 0, -x / binning_x], [0, 1 / binning_y, -y / binning_y], [0, 0, 1]])
+        return np.linalg.inv(to_corner) @ to_image @ to_corner @ self.matrix
+
     def bearing(self, box: Box) -> Bearing:
         """Tangents of `box` (image pixels, continuous). NaN where the lens model does not reach, as at 90 degrees."""
         x, y, w, h = box

@@ -1,0 +1,165 @@
+"""The node's image and calibration inputs: messages in, buffered frames out, and counts of all that happened."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from tpf_model.frame import Frame
+from tpf_ros.bearings import Camera, camera_from_info
+from tpf_ros.frame_buffer import BufferedFrame, FrameBuffer
+from tpf_ros.image_decoding import decode_thermal, decode_visible
+from tpf_ros.modality_health import ModalityHealth
+from tpf_ros.parameters import Settings, make_normaliser
+from tpf_ros.stamps import to_nanoseconds
+from tpf_ros.synchroniser import Pair, open_synchroniser
+from tpf_ros.worker import BothHealth, Source
+
+# Newest image only: what waits in a queue is late already. Publishers of both kinds are heard.
+SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+_REASONS = 20  # different ones that are counted by themselves
+
+
+@dataclass
+class StreamStatistics:
+    """Messages of one camera since activation."""
+
+    topic: str
+    received: int = 0
+    bad: Counter = field(default_factory=Counter)  # by reason
+    last: int | None = None  # time.monotonic_ns() of the newest message
+
+
+class Inputs:
+    """Subscribes on construction; `offer(frame)` gets each pair, or lone image, in the executor's thread.
+
+    cameras: the calibrated ones, by stream; `on_camera()` is called when one changes.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        settings: Settings,
+        buffer: FrameBuffer,
+        offer: Callable[[BufferedFrame], None],
+        on_camera: Callable[[], None],
+    ):
+        self.cameras: dict[str, Camera | None] = {"visible": None, "thermal": None}
+        self._node, self._buffer, self._offer, self._on_camera = node, buffer, offer, on_camera
+        self._settings = settings
+        self._number = 0
+        self._size = (0, 0)  # of the last visible image
+        self._start_synchroniser()
+        self.health = ModalityHealth(settings.health)
+        self._normalise = make_normaliser(settings)
+        self._infos: dict[str, tuple] = {}
+        self._subscriptions = []
+        self.statistics = {
+            "visible": self._subscribe("visible", settings.visible.transport, self._on_visible),
+            "thermal": self._subscribe("thermal", settings.thermal.transport, self._on_thermal),
+        }
+
+    def close(self) -> None:
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+
+    def apply(self, settings: Settings) -> None:
+        """Use new settings from the next message on. Counts of the pairing begin anew where its settings change."""
+        old, self._settings = self._settings, settings
+        if (old.sync, old.health.silent_after) != (settings.sync, settings.health.silent_after):
+            self._start_synchroniser()
+        if old.health != settings.health:
+            self.health = ModalityHealth(settings.health)
+        if old.thermal != settings.thermal:
+            self._normalise = make_normaliser(settings)
+
+    def health_now(self) -> BothHealth:
+        """(visible, thermal)."""
+        now = time.monotonic_ns()
+        return self.health.visible(now), self.health.thermal(now)
+
+    def _start_synchroniser(self) -> None:
+        sync = self._settings.sync
+        self.synchroniser = open_synchroniser(
+            sync.policy,
+            max_difference=round(sync.max_difference * 1e9),
+            thermal_offset=round(sync.thermal_offset * 1e9),
+            alone_after=round(self._settings.health.silent_after * 1e9),
+        )
+
+    def _subscribe(self, stream: str, transport: str, callback: Callable) -> StreamStatistics:
+        kind, topic = (CompressedImage, "image/compressed") if transport == "compressed" else (Image, "image")
+        options = QoSOverridingOptions.with_default_policies()
+        image = self._node.create_subscription(
+            kind, f"{stream}/{topic}", callback, SENSOR_QOS, qos_overriding_options=options
+        )
+        info = self._node.create_subscription(
+            CameraInfo, f"{stream}/camera_info", lambda message: self._on_info(stream, message), SENSOR_QOS
+        )
+        self._subscriptions += [image, info]
+        return StreamStatistics(image.topic_name)
+
+    def _on_visible(self, message: Image | CompressedImage) -> None:
+        health, add = self.health, self.synchroniser.add_visible
+        self._receive("visible", message, decode_visible, health.heard_visible, health.see_visible, add)
+
+    def _on_thermal(self, message: Image | CompressedImage) -> None:
+        health, add = self.health, self.synchroniser.add_thermal
+        self._receive("thermal", message, decode_thermal, health.heard_thermal, health.see_thermal, add)
+
+    def _receive(self, stream: str, message, decode: Callable, heard: Callable, see: Callable, add: Callable) -> None:
+        now, stamp = time.monotonic_ns(), to_nanoseconds(message.header.stamp)
+        statistics = self.statistics[stream]
+        statistics.received += 1
+        statistics.last = now
+        heard(now)
+        try:
+            pixels = decode(message)
+            see(pixels, stamp)
+        except Exception as error:  # BadImage, mostly; but nothing that a camera sends may end the node
+            see(None, stamp)
+            return self._refuse(statistics, str(error))
+        if stamp <= 0:  # it is the synchroniser that drops it
+            self._refuse(statistics, f"stamp is {stamp * 1e-9:g} s, must be > 0")
+        elif stream == "visible":
+            self._size = pixels.shape[1], pixels.shape[0]
+        for pair in add(stamp, (pixels, message.header.frame_id), now):
+            self._release(pair)
+
+    def _refuse(self, statistics: StreamStatistics, reason: str) -> None:
+        if reason not in statistics.bad and len(statistics.bad) >= _REASONS:
+            reason = "other reasons"
+        statistics.bad[reason] += 1
+        self._node.get_logger().warning(f"{statistics.topic}: message dropped: {reason}", throttle_duration_sec=5.0)
+
+    def _release(self, pair: Pair) -> None:
+        visible, visible_id = pair.visible or (None, "")
+        thermal, thermal_id = pair.thermal or (None, "")
+        if thermal is not None:
+            thermal = self._normalise(thermal)
+        self._number += 1
+        frame_id = thermal_id if visible is None else visible_id
+        source = Source(self._number, frame_id, thermal_id, pair.difference, self.health_now())
+        frame = Frame(visible, thermal, self._size)
+        self._offer(self._buffer.append(frame, pair.visible_stamp, pair.thermal_stamp, source))
+
+    def _on_info(self, stream: str, info: CameraInfo) -> None:
+        # Cameras repeat it with every image.
+        content = (info.width, info.height, info.distortion_model, tuple(info.d), tuple(info.k), info.binning_x)
+        content += (info.binning_y, info.roi)
+        if self._infos.get(stream) == content:
+            return
+        self._infos[stream] = content
+        try:
+            self.cameras[stream] = camera_from_info(info)
+        except ValueError as error:
+            self.cameras[stream] = None
+            self._node.get_logger().warning(f"{stream}/camera_info is not used: {error}")
+        self._on_camera()

@@ -1,0 +1,236 @@
+"""The one thread that runs the model. It knows no ROS: frames and requests come in, a `Result` goes out for each frame."""
+
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tpf_model.boxes import Box
+from tpf_model.crop import Crop
+from tpf_model.frame import Frame
+from tpf_model.registration import Registration
+from tpf_model.runtime import TPFSession
+from tpf_model.tracker import Estimate, State, Tracker, fuse_frame
+from tpf_ros.frame_buffer import BufferedFrame, FrameBuffer
+from tpf_ros.mailbox import Mailbox
+from tpf_ros.modality_health import Health
+from tpf_ros.parameters import Settings
+
+_CATCH_UP_SPEED = 2  # seconds of video per second, after an initialisation in the past
+_REMEMBERED_REGIONS = 512
+
+BothHealth = tuple[Health, Health]  # visible, thermal
+
+
+@dataclass(frozen=True)
+class Source:
+    """What belongs to a buffered frame: the `number` of its arrival, and what the messages and the pairing said."""
+
+    number: int
+    frame_id: str  # of the image that the box is in: the visible one, or the thermal one where that is missing
+    thermal_frame_id: str  # "" where the thermal image is missing
+    difference: int | None  # ns, see `Pair`
+    health: BothHealth
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is known after the frame `seen`, the newest processed (None before the first; its note is a `Source`).
+
+    box: in visible pixels of an image of `size` (width, height); None without a target. score: 0..1.
+    stale: nothing has come since. frame: what can be used of `seen`; None where stale, or where no image was usable.
+    estimate: None where the tracker did not run: without a target, switched off, failed, stale.
+    fuse: makes the whole fused frame, (H, W, 3) uint8 RGB, at the cost of a pass of the fusion; None without `frame`.
+    """
+
+    seen: BufferedFrame | None
+    health: BothHealth
+    state: State = State.IDLE
+    id: int = 0
+    box: Box | None = None
+    score: float = 0.0
+    size: tuple[int, int] = (0, 0)
+    stale: bool = False
+    frame: Frame | None = None
+    estimate: Estimate | None = None
+    fuse: Callable[[], np.ndarray] | None = None
+
+
+class Worker:
+    """Runs the tracker over the newest frame, and what is asked of it, in a thread of its own.
+
+    `health()` tells both cameras' health now. `publish(result)` and `report(text)` are called in the worker's thread.
+    All public methods are for other threads and return at once. Of several requests of a kind that come during one
+    forward pass the last counts, and a frame that comes while the last one waits replaces it: nothing queues up.
+    """
+
+    def __init__(
+        self,
+        session: TPFSession,
+        settings: Settings,
+        registration: Registration | None,
+        buffer: FrameBuffer,
+        health: Callable[[], BothHealth],
+        publish: Callable[[Result], None],
+        report: Callable[[str], None],
+    ):
+        self.enabled = True  # while not, the state is IDLE, no model runs and the target is kept
+        self.state = State.IDLE
+        self.processed = 0  # frames
+        self.failed = 0  # of them and of initialisations, those in which the tracker raised an error
+        self.busy_since: float | None = None  # time.monotonic() of the start of the present frame
+        self._buffer, self._health, self._publish, self._report = buffer, health, publish, report
+        self._session = session
+        self._tracker = Tracker(session)
+        self._apply(settings, registration)
+        self._mailbox: Mailbox[BufferedFrame] = Mailbox()
+        self._requests: dict[str, Callable[[], None]] = {}
+        self._lock = threading.Lock()
+        self._regions: deque[tuple[int, Crop]] = deque(maxlen=_REMEMBERED_REGIONS)
+        self._last = Result(None, (Health.SILENT, Health.SILENT))
+        self._thread = threading.Thread(target=self._run, name="tpf_worker", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, after the forward pass that is running."""
+        self._mailbox.close()
+        self._thread.join()
+
+    def offer(self, seen: BufferedFrame) -> None:
+        """Process a frame of the buffer, unless a newer one comes before its turn."""
+        self._mailbox.put(seen)
+
+    @property
+    def dropped(self) -> int:
+        """Frames that a newer one replaced before their turn."""
+        return self._mailbox.dropped
+
+    def region(self, seen: BufferedFrame) -> Crop | None:
+        """The region of `seen` that was searched, and shown as its fused image; None if it was not."""
+        return next((crop for stamp, crop in reversed(list(self._regions)) if stamp == seen.stamp), None)
+
+    def init(self, seen: BufferedFrame, box: Box, target_id: int) -> None:
+        """Take up the target in `box` (visible pixels) of a buffered frame, and catch up with the newest."""
+        self._request("target", lambda: self._init(seen, box, target_id))
+
+    def reset(self) -> None:
+        """Forget the target."""
+        self._request("target", self._reset)
+
+    def apply(self, settings: Settings, registration: Registration | None) -> None:
+        """Use new settings from the next frame on. registration None: not known, so thermal images are not used."""
+        self._request("settings", lambda: self._apply(settings, registration))
+
+    def _request(self, kind: str, action: Callable[[], None]) -> None:
+        with self._lock:
+            self._requests[kind] = action
+
+    def _run(self) -> None:
+        while True:
+            seen = self._mailbox.take(self._timeout)
+            if self._mailbox.closed:
+                return
+            self._serve()
+            if seen is None:
+                self._publish_stale()
+            elif self._last.seen is None or seen.note.number > self._last.seen.note.number:
+                self._process(seen)  # else catching up has been there
+
+    def _serve(self) -> None:
+        with self._lock:
+            requests, self._requests = self._requests, {}
+        for action in requests.values():
+            action()
+
+    def _apply(self, settings: Settings, registration: Registration | None) -> None:
+        self._timeout = settings.output.timeout
+        self._registration = registration
+        self._tracker.configure(settings.tracker, registration or Registration.identity())
+
+    def _reset(self) -> None:
+        self._tracker.reset()
+        self._last = replace(self._last, box=None)
+
+    def _init(self, seen: BufferedFrame, box: Box, target_id: int) -> None:
+        begin = time.monotonic()
+        self._last = replace(self._last, id=target_id, box=None)
+        self._tracker.reset()
+        # The box says that the operator sees something, whatever the health.
+        frame = self._usable(seen) or seen.frame
+        self._run_tracker(seen, frame, lambda: self._tracker.init(frame, box))
+        self._catch_up(seen, time.monotonic() - begin)
+
+    def _catch_up(self, seen: BufferedFrame, spent: float) -> None:
+        """Follow the target from a past frame to the newest, faster than new ones come: a pass advances twice its time."""
+        while not self._mailbox.closed and "target" not in self._requests:
+            rest = [one for one in self._buffer.since(seen.stamp) if one.note.number > seen.note.number]
+            if not rest:
+                return
+            due = seen.stamp + int(_CATCH_UP_SPEED * spent * 1e9)
+            seen = next((one for one in rest if one.stamp >= due), rest[-1])
+            begin = time.monotonic()
+            self._process(seen)
+            spent = time.monotonic() - begin
+
+    def _process(self, seen: BufferedFrame) -> None:
+        self.busy_since = time.monotonic()
+        frame = self._usable(seen)
+        if not self.enabled or self._tracker.state is State.IDLE:
+            self._emit(self._result(seen, frame, State.IDLE))
+        elif frame is None:
+            self._emit(self._result(seen, frame, State.ERROR, self._last.box))
+        else:
+            self._run_tracker(seen, frame, lambda: self._tracker.track(frame))
+        self.processed += 1
+        self.busy_since = None
+
+    def _run_tracker(self, seen: BufferedFrame, frame: Frame, step: Callable[[], Estimate]) -> None:
+        """One step of the tracker. Whatever it raises is this frame's result, and the next frame is tried again."""
+        try:
+            estimate = step()
+        except Exception as error:
+            self.failed += 1
+            self._report(f"the tracker failed: {error}\n{traceback.format_exc()}")
+            self._emit(self._result(seen, frame, State.ERROR, self._last.box))
+            return
+        self._regions.append((seen.stamp, estimate.crop))
+        self._emit(self._result(seen, frame, estimate.state, estimate.box, estimate.score, estimate))
+
+    def _result(self, seen, frame, state, box=None, score=0.0, estimate=None) -> Result:
+        registration = self._registration or Registration.identity()
+        fuse = None if frame is None else lambda: fuse_frame(self._session, frame, registration)
+        health, size = seen.note.health, seen.frame.size
+        return Result(seen, health, state, self._last.id, box, score, size, False, frame, estimate, fuse)
+
+    def _emit(self, result: Result) -> None:
+        self.state = result.state
+        # Switched off, the target is kept, and so is where it was.
+        box = result.box or (self._last.box if self._tracker.state is not State.IDLE else None)
+        self._last = replace(result, box=box, frame=None, estimate=None, fuse=None)
+        self._publish(result)
+
+    def _publish_stale(self) -> None:
+        """No frame came: the target is not seen. Where both cameras are silent nothing can see it."""
+        health, last = self._health(), self._last
+        if not self.enabled or self._tracker.state is State.IDLE:
+            state, box = State.IDLE, None
+        elif health == (Health.SILENT, Health.SILENT):
+            state, box = State.ERROR, last.box
+        else:
+            state, box = State.COASTING if last.state is State.TRACKING else last.state, last.box
+        self.state = state
+        self._publish(replace(last, state=state, box=box, health=health, score=0.0, stale=True))
+
+    def _usable(self, seen: BufferedFrame) -> Frame | None:
+        """The frame without the images of cameras in bad health; None without any image."""
+        ok = [health == Health.OK for health in seen.note.health]
+        visible = seen.frame.visible if ok[0] else None
+        # Without a registration a thermal image would be fused at a wrong place.
+        thermal = seen.frame.thermal if ok[1] and self._registration is not None else None
+        return None if visible is None and thermal is None else Frame(visible, thermal, seen.frame.size)
