@@ -153,16 +153,18 @@ class _Repetition:
     def see(self, image: np.ndarray, stamp: int) -> None:
         rows = zlib.crc32(np.ascontiguousarray(image[:: max(1, image.shape[0] // _HASHED_ROWS)]))
         if rows != self._rows or stamp <= self._newest:
-            same, self._image = False, None
-        elif self._image is None:
-            same, self._image = True, image.copy()
-        else:
-            same = np.array_equal(image, self._image)
-        if same:
+            self._start(stamp)
+        elif self._image is None:  # the first repetition, for all that the rows tell
+            self._image = image.copy()
+            self._count = 1
+        elif np.array_equal(image, self._image):
             self._count += 1
         else:
-            self._since, self._count = stamp, 0
+            self._start(stamp)
         self._rows, self._newest = rows, stamp
+
+    def _start(self, stamp: int) -> None:
+        self._image, self._since, self._count = None, stamp, 0
 
 
 def judge_image(image: np.ndarray, config: HealthConfig = HealthConfig()) -> Health:
