@@ -119,12 +119,13 @@ def pairing_report(synchroniser: Synchroniser, outcomes: Outcomes, rates: Rates)
         "repeated stamps": str(synchroniser.duplicates),
         "stamps out of order": str(synchroniser.out_of_order),
         "clock restarts": str(synchroniser.restarts),
-        "suggested sync.thermal_offset change (s)": "" if offset is None else f"{offset * 1e-9:.3f}",
+        "sync.thermal_offset by arrival (s)": "" if offset is None else f"{offset * 1e-9:.3f}",
     }
     report = Report("pairing", values)
     arriving = all([rates.rate(f"{name} arriving", one.received) for name, one in zip("vt", (visible, thermal))])
     if arriving and paired == 0:
-        report.complain(DiagnosticStatus.WARN, "both cameras send images, but no stamps match: see sync.max_difference")
+        hint = "" if offset is None else f"; by their arrival sync.thermal_offset should be near {offset * 1e-9:.3f} s"
+        report.complain(DiagnosticStatus.WARN, f"both cameras send images, but no stamps match{hint}")
     return report
 
 
