@@ -10,7 +10,7 @@ import numpy as np
 Size = tuple[int, int]  # width, height in pixels
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Registration:
     """Build one with `identity`, `homography` or `plane`; `matrix` then maps thermal to visible coordinates."""
 
