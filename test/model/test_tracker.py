@@ -114,6 +114,15 @@ def test_a_lost_target_is_found_beyond_the_tracking_region_after_enough_frames()
     assert iou(estimate.box, far) > 0.8
 
 
+def test_a_lost_target_is_taken_up_at_the_region_s_edge_in_spite_of_a_weak_spot_in_its_middle():
+    weak, far = scene(BOX, score=0.4), moved(70, 60)
+    frame = Frame(*(np.maximum(a, b) for a, b in ((weak.visible, scene(far).visible), (weak.thermal, scene(far).thermal))))
+    tracker = lost()
+    for _ in range(CONFIG.recover_frames):
+        estimate = tracker.track(frame)
+    assert estimate.state is State.TRACKING and iou(estimate.box, far) > 0.8
+
+
 def test_the_lost_region_stops_growing_at_its_limit():
     tracker = lost()
     sides = [tracker.track(scene()).crop.side for _ in range(40)]
