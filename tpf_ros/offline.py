@@ -1,4 +1,4 @@
-"""Tracking in recorded images, pair by pair, with the node's own parts: nothing is dropped, nothing depends on the clock."""
+"""Tracking in recorded images with the node's own parts: the same pairs, health and boxes, but nothing is dropped."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,32 +8,36 @@ import numpy as np
 
 from tpf_model.boxes import Box, validate_box
 from tpf_model.frame import Frame
-from tpf_model.normalise import ThermalNormaliser
 from tpf_model.registration import Registration
 from tpf_model.runtime import TPFSession, open_session
-from tpf_model.tracker import Tracker, fuse_frame
+from tpf_model.tracker import State, Tracker, fuse_frame
 from tpf_ros.boxes_csv import BoxRow
+from tpf_ros.modality_health import Health, ModalityHealth
 from tpf_ros.parameters import Settings, make_normaliser, make_registration
 from tpf_ros.sources import Source, SourceError
-from tpf_ros.sources.pairing import ItemPair, pair_sources
+from tpf_ros.sources.pairing import open_pairing
 from tpf_ros.synchroniser import Synchroniser, open_synchroniser
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """One pair: its number from 0, its stamp in ns, its images."""
+class Moment:
+    """One pair, or the lone image of a camera while the other one is silent.
 
-    index: int
+    number: from 0. frame: all there is. usable: without the images of cameras in bad health; None if that leaves none.
+    """
+
+    number: int
     stamp_ns: int
     frame: Frame
+    usable: Frame | None
 
 
 class OfflineTracker:
-    """Tracks one target through two sources; iterating yields (images, boxes.csv row), once.
+    """Tracks one target through two sources; iterating, once, yields (moment, line of boxes.csv).
 
-    visible, thermal: see `open_source`. box: the target in pair number `start`, visible pixels. end: number of the last
-    pair, None for all. Reads the first images and loads the model; raises ValueError (SourceError, WeightsError, ...)
-    where something cannot be used, SourceError too while iterating.
+    visible, thermal: see `open_source`. box: the target in moment number `start`, visible pixels. end: the last one's
+    number, None for all. Reads the first images and loads the model; raises ValueError (SourceError, WeightsError, ...)
+    where something cannot be used, and SourceError while iterating.
     """
 
     def __init__(
@@ -45,28 +49,85 @@ class OfflineTracker:
         self.registration: Registration = registration
         self.rate = visible.rate
         last = min(visible.count, thermal.count) - 1
-        self.total = (last if end is None else min(end, last)) - start + 1  # pairs to come, at most
-        pairs = pair_sources(visible, thermal, _synchroniser(settings))
-        loaded = _load(pairs, make_normaliser(settings), start, end)
-        first = next(loaded)
+        self.total = (last if end is None else min(end, last)) - start + 1  # about; lone images come on top
+        moments = _select(read_moments(visible, thermal, settings), start, end)
+        first = next(moments)
         self._box = validate_box(box, first.frame.size)
-        self._loaded = chain([first], loaded)
+        self._moments = chain([first], moments)
         self._session = _open_session(settings)
         self._tracker = Tracker(self._session, settings.tracker, registration)
 
-    def __iter__(self) -> Iterator[tuple[Loaded, BoxRow]]:
-        first = next(self._loaded)
-        yield first, _row(first, self._tracker.init(first.frame, self._box))
-        for loaded in self._loaded:
+    def __iter__(self) -> Iterator[tuple[Moment, BoxRow]]:
+        box = None
+        for moment in self._moments:
+            state, box, score = self._step(moment, box)
+            yield moment, BoxRow(moment.number, moment.stamp_ns, box, score, state.name.lower())
+
+    def _step(self, moment: Moment, last: Box | None) -> tuple[State, Box, float]:
+        if last is None:
+            # The box says that something is to be seen, whatever the health.
+            estimate = self._tracker.init(moment.usable or moment.frame, self._box)
+        elif moment.usable is None:
+            return State.ERROR, last, 0.0
+        else:
             try:
-                estimate = self._tracker.track(loaded.frame)
+                estimate = self._tracker.track(moment.usable)
             except ValueError as error:  # another size than before
-                raise SourceError(f"frame {loaded.index}: {error}") from error
-            yield loaded, _row(loaded, estimate)
+                raise SourceError(f"frame {moment.number}: {error}") from error
+        return estimate.state, estimate.box, estimate.score
 
     def fuse(self, frame: Frame) -> np.ndarray:
         """The whole frame fused, (H, W, 3) uint8 RGB."""
         return fuse_frame(self._session, frame, self.registration)
+
+
+def read_moments(visible: Source, thermal: Source, settings: Settings) -> Iterator[Moment]:
+    """Decode, judge, pair and normalise all images, as the node does; its clock is that of the recording."""
+    arrivals, pairing = open_pairing(visible, thermal, _synchroniser(settings))
+    return _moments(arrivals, pairing, settings)
+
+
+def _moments(arrivals, pairing, settings: Settings) -> Iterator[Moment]:
+    health, normalise = ModalityHealth(settings.health), make_normaliser(settings)
+    receive = {
+        "visible": (health.heard_visible, health.see_visible, pairing.add_visible),
+        "thermal": (health.heard_thermal, health.see_thermal, pairing.add_thermal),
+    }
+    number, size = 0, (0, 0)
+    for arrival in arrivals:
+        heard, see, add = receive[arrival.modality]
+        pixels, stamp = arrival.item.load(), arrival.item.stamp_ns
+        heard(arrival.now)
+        see(pixels, stamp)
+        if arrival.modality == "visible":
+            size = pixels.shape[1], pixels.shape[0]
+        for pair in add(stamp, pixels, arrival.now):
+            frame = Frame(pair.visible, None if pair.thermal is None else normalise(pair.thermal), size)
+            usable = _usable(frame, health.visible(arrival.now), health.thermal(arrival.now))
+            yield Moment(number, pair.thermal_stamp if pair.visible is None else pair.visible_stamp, frame, usable)
+            number += 1
+
+
+def _usable(frame: Frame, visible: Health, thermal: Health) -> Frame | None:
+    visible_image = frame.visible if visible == Health.OK else None
+    thermal_image = frame.thermal if thermal == Health.OK else None
+    return None if visible_image is None and thermal_image is None else Frame(visible_image, thermal_image, frame.size)
+
+
+def _select(moments: Iterator[Moment], start: int, end: int | None) -> Iterator[Moment]:
+    """Those from `start` to `end`, inclusive; SourceError where there are none."""
+    count = 0
+    for count, moment in enumerate(moments, start=1):
+        if end is not None and moment.number > end:
+            return
+        if moment.number >= start:
+            yield moment
+    if not count:
+        raise SourceError(
+            "no images can be paired: their stamps are zero, or never within sync.max_difference after sync.thermal_offset"
+        )
+    if count <= start:
+        raise SourceError(f"frame {start} is beyond the last one: there are {count}, counted from 0")
 
 
 def _synchroniser(settings: Settings) -> Synchroniser:
@@ -84,23 +145,3 @@ def _open_session(settings: Settings) -> TPFSession:
         settings.scan,
         settings.precision,
     )
-
-
-def _load(pairs: Iterator[ItemPair], normalise: ThermalNormaliser, start: int, end: int | None) -> Iterator[Loaded]:
-    """Load the images from `start` to `end`, inclusive; SourceError where there are none."""
-    count, size = 0, (0, 0)
-    for count, pair in enumerate(pairs, start=1):
-        if end is not None and pair.index > end:
-            return
-        if pair.index >= start:
-            visible = pair.visible.load() if pair.visible else None
-            thermal = normalise(pair.thermal.load()) if pair.thermal else None
-            frame = Frame(visible, thermal, size)
-            size = frame.size
-            yield Loaded(pair.index, pair.stamp_ns, frame)
-    if count <= start:
-        raise SourceError(f"frame {start} is beyond the last one: there are {count}, counted from 0")
-
-
-def _row(loaded: Loaded, estimate) -> BoxRow:
-    return BoxRow(loaded.index, loaded.stamp_ns, estimate.box, estimate.score, estimate.state.name.lower())

@@ -101,7 +101,7 @@ def _initial(args: argparse.Namespace, truth: dict[int, Box]) -> tuple[int, Box]
 
 
 def _track(tracker, args: argparse.Namespace) -> tuple[list[BoxRow], Counter]:
-    """Run the tracker and write its results frame by frame; the rows, and how many frames lack an image of a camera.
+    """Run the tracker and write its results frame by frame; the rows, and how many frames have no usable image of a camera.
 
     CommandError says what is kept when it ends early.
     """
@@ -113,15 +113,15 @@ def _track(tracker, args: argparse.Namespace) -> tuple[list[BoxRow], Counter]:
             boxes = outputs.enter_context(BoxesWriter(args.out))
             video = outputs.enter_context(VideoWriter(args.video, tracker.rate)) if args.video else None
             fused = outputs.enter_context(VideoWriter(args.fused, tracker.rate)) if args.fused else None
-            for loaded, row in tracker:
+            for moment, row in tracker:
                 boxes.write(row)
                 rows.append(row)
                 if video:
                     lines = (f"frame {row.frame}", f"{format_stamp(row.stamp_ns)} s")
-                    video.write(draw_pair(loaded.frame, tracker.registration, row.box, row.state, row.score, lines))
+                    video.write(draw_pair(moment.frame, tracker.registration, row.box, row.state, row.score, lines))
                 if fused:
-                    fused.write(tracker.fuse(loaded.frame))
-                missing.update(name for name in ("visible", "thermal") if getattr(loaded.frame, name) is None)
+                    fused.write(tracker.fuse(moment.frame))
+                missing.update(name for name in ("visible", "thermal") if getattr(moment.usable, name, None) is None)
                 progress.step()
     except (SourceError, OSError) as error:
         raise CommandError(f"{error}; {_kept(rows, args.out)}") from error
@@ -139,7 +139,7 @@ def _kept(rows: list[BoxRow], path: str) -> str:
 def _summary(rows: list[BoxRow], missing: Counter) -> str:
     states = Counter(row.state for row in rows)
     counts = [f"{count} {state}" for state, count in states.items()]
-    counts += [f"{count} without a {camera} image of their time" for camera, count in sorted(missing.items())]
+    counts += [f"{count} without a usable {camera} image" for camera, count in sorted(missing.items())]
     return f"{len(rows)} frames: {', '.join(counts)}"
 
 

@@ -1,61 +1,69 @@
-"""The images of two sources, two by two: a rosbag's by stamp, with the node's synchroniser; all others by number."""
+"""The images of two sources in order of arrival, and what pairs them: stamps for rosbags, numbers for all others."""
 
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from tpf_ros.sources.bag import BagSource
-from tpf_ros.sources.source import Item, Source, SourceError
-from tpf_ros.synchroniser import Synchroniser
+from tpf_ros.sources.source import Item, Modality, Source, SourceError
+from tpf_ros.synchroniser import Pair, Synchroniser
 
 
 @dataclass(frozen=True)
-class ItemPair:
-    """The `index`-th pair, counted from 0, its images still to be loaded; one is None where a camera was silent."""
+class Arrival:
+    """An image of one camera, arriving at the moment `now`, ns on a clock common to both."""
 
-    index: int
-    visible: Item | None
-    thermal: Item | None
-
-    @property
-    def stamp_ns(self) -> int:
-        """The visible image's stamp; the thermal one's where it is alone."""
-        return (self.visible or self.thermal).stamp_ns
+    modality: Modality
+    item: Item
+    now: int
 
 
-def pair_sources(visible: Source, thermal: Source, synchroniser: Synchroniser) -> Iterator[ItemPair]:
-    """Pair as the module says. SourceError where the number of images must be equal and is not.
+class NumberPairing:
+    """Pairs each visible image with the thermal one that follows it; used where `Synchroniser` has no stamps to go by."""
+
+    def add_visible(self, stamp: int, frame: Any, now: int) -> list[Pair]:
+        self._waiting = (stamp, frame)
+        return []
+
+    def add_thermal(self, stamp: int, frame: Any, now: int) -> list[Pair]:
+        visible_stamp, visible = self._waiting
+        return [Pair(visible, frame, visible_stamp, stamp)]
+
+
+def open_pairing(
+    visible: Source, thermal: Source, synchroniser: Synchroniser
+) -> tuple[Iterator[Arrival], Synchroniser | NumberPairing]:
+    """All arrivals, and what to add them to. SourceError where the numbers of images must be equal and are not.
 
     Two videos are paired by number even if they have stamps: whether both started at the same moment, nobody knows.
     """
     if isinstance(visible, BagSource) and isinstance(thermal, BagSource):
-        return _by_stamp(visible, thermal, synchroniser)
+        return _as_recorded(visible, thermal), synchroniser
     if visible.count != thermal.count:
         raise SourceError(
             f"{visible.name} has {visible.count} images and {thermal.name} has {thermal.count}: they are paired by "
             "number, so the counts must be equal (only rosbags are paired by stamp)"
         )
-    return _by_number(visible, thermal)
+    return _in_turn(visible, thermal), NumberPairing()
 
 
-def _by_stamp(visible: Source, thermal: Source, synchroniser: Synchroniser) -> Iterator[ItemPair]:
+def _as_recorded(visible: Source, thermal: Source) -> Iterator[Arrival]:
     streams = (
-        ((item.arrival_ns, synchroniser.add_visible, item) for item in visible),
-        ((item.arrival_ns, synchroniser.add_thermal, item) for item in thermal),
+        (Arrival("visible", item, item.arrival_ns) for item in visible),
+        (Arrival("thermal", item, item.arrival_ns) for item in thermal),
     )
-    index = 0
-    for arrival, add, item in heapq.merge(*streams, key=lambda entry: entry[0]):
-        for pair in add(item.stamp_ns, item, arrival):
-            yield ItemPair(index, pair.visible, pair.thermal)
-            index += 1
+    return heapq.merge(*streams, key=lambda arrival: arrival.now)
 
 
-def _by_number(visible: Source, thermal: Source) -> Iterator[ItemPair]:
+def _in_turn(visible: Source, thermal: Source) -> Iterator[Arrival]:
+    """First visible, first thermal, second visible, and so on, by the visible images' stamps."""
     thermal_items = iter(thermal)
-    for index, item in enumerate(visible):
+    for number, item in enumerate(visible):
         partner = next(thermal_items, None)
         if partner is None:
-            raise SourceError(f"{thermal.name} ends after {index} images, before {visible.name}")
-        yield ItemPair(index, item, partner)
+            raise SourceError(f"{thermal.name} ends after {number} images, before {visible.name}")
+        yield Arrival("visible", item, item.stamp_ns)
+        yield Arrival("thermal", partner, item.stamp_ns)
     if next(thermal_items, None) is not None:
         raise SourceError(f"{visible.name} ends after {visible.count} images, before {thermal.name}")
