@@ -66,7 +66,7 @@ def _draw_lines(canvas: np.ndarray, lines: list[tuple[str, tuple[int, int, int]]
     height, width = canvas.shape[:2]
     scale = max(0.35, height / 900)
     widest = max(cv2.getTextSize(text, _FONT, 1.0, 1)[0][0] for text, _ in lines)
-    scale = min(scale, 0.96 * width / widest)
+    scale = min(scale, (width - 8) / (widest + 16))  # 16: the margins below, at scale 1
     thickness = max(1, round(scale * 1.5))
     line_height = round(scale * 34) + 1
     for row, (text, colour) in enumerate(lines):

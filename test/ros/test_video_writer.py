@@ -1,0 +1,48 @@
+import av
+import numpy as np
+import pytest
+
+from tpf_ros.video_writer import VideoWriter
+
+
+def frames(width: int, height: int, count: int) -> list[np.ndarray]:
+    row, column = np.mgrid[:height, :width]
+    return [np.stack([column % 256, row % 256, np.full_like(row, 20 * n)], axis=-1).astype(np.uint8) for n in range(count)]
+
+
+@pytest.mark.parametrize(("size", "suffix"), [((160, 120), ".mp4"), ((161, 121), ".mp4"), ((160, 120), ".mkv")])
+def test_the_frames_come_back_from_a_video_that_plays_everywhere(tmp_path, size, suffix):
+    path = tmp_path / f"out{suffix}"
+    written = frames(*size, count=7)
+    with VideoWriter(path, 29.97) as writer:
+        for image in written:
+            writer.write(image)
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.codec.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert float(stream.average_rate) == pytest.approx(29.97, rel=1e-3)
+        read = [frame.to_ndarray(format="rgb24")[: size[1], : size[0]] for frame in container.decode(stream)]
+    assert len(read) == len(written)
+    for before, after in zip(written, read):
+        assert np.abs(before.astype(int) - after).mean() < 6
+
+
+def test_what_cannot_be_written_is_an_error_at_once(tmp_path):
+    with pytest.raises(ValueError, match=r"out\.png.*\.mp4"):
+        VideoWriter(tmp_path / "out.png", 30)
+    with pytest.raises(OSError):
+        VideoWriter(tmp_path / "missing" / "out.mp4", 30)
+
+
+def test_a_frame_of_another_size_is_refused_and_the_video_still_plays(tmp_path):
+    with VideoWriter(tmp_path / "out.mp4", 30) as writer:
+        writer.write(frames(160, 120, 1)[0])
+        with pytest.raises(ValueError, match="80x60 after frames of 160x120"):
+            writer.write(frames(80, 60, 1)[0])
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 1
+
+
+def test_a_video_without_frames_leaves_no_file(tmp_path):
+    VideoWriter(tmp_path / "out.mp4", 30).close()
+    assert not (tmp_path / "out.mp4").exists()
