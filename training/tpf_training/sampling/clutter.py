@@ -9,14 +9,15 @@ from tpf_training.augmentation.photometric import drift_table
 from tpf_training.sampling.sprites import Sprite, draw_group, paste, restyle
 from tpf_training.sampling.view import View
 
-DISTRACTORS = (0.45, 0.25, 0.2, 0.1)  # probabilities of 0, 1, 2, 3
+DISTRACTORS = (0.3, 0.25, 0.25, 0.2)  # probabilities of 0, 1, 2, 3
+LOOKALIKES = 4  # so many sprites are drawn for a distractor, and the one shaped most like the target is taken
 OCCLUDER = 0.2
 
 
 def add_clutter(rng: np.random.Generator, view: View, groups: list[list[Sprite]]) -> None:
     """Paste distractors and perhaps an occluder into `view`, which has both modalities, in place."""
     for _ in range(rng.choice(len(DISTRACTORS), p=DISTRACTORS)):
-        sprite = _draw(rng, groups)
+        sprite = _lookalike(rng, view.box, groups)
         box = _beside(rng, view, sprite.aspect)
         if box is not None:
             paste(view.visible, view.thermal, sprite, box, rng.random() < 0.5)
@@ -28,6 +29,12 @@ def add_clutter(rng: np.random.Generator, view: View, groups: list[list[Sprite]]
 def _draw(rng: np.random.Generator, groups: list[list[Sprite]]) -> Sprite:
     group = draw_group(rng, groups)
     return restyle(group[rng.integers(len(group))], drift_table(rng), drift_table(rng, 1.5))
+
+
+def _lookalike(rng: np.random.Generator, box: Box, groups: list[list[Sprite]]) -> Sprite:
+    """What a tracker mistakes for a person is another person, not a car."""
+    aspect = box[3] / box[2]
+    return min((_draw(rng, groups) for _ in range(LOOKALIKES)), key=lambda sprite: abs(math.log(sprite.aspect / aspect)))
 
 
 def _beside(rng: np.random.Generator, view: View, aspect: float, attempts: int = 5) -> Box | None:

@@ -20,12 +20,12 @@ from tpf_training.sampling.still_source import StillSource
 
 # How often each source is drawn; they are normalised.
 WEIGHTS = {
-    "rgbt_video": 0.14,
-    "rgb_video": 0.32,
-    "single_modality": 0.08,
+    "rgbt_video": 0.15,
+    "rgb_video": 0.28,
+    "single_modality": 0.06,
     "rgbt_pairs": 0.11,
-    "pasted": 0.25,
-    "thermal_video": 0.10,
+    "pasted": 0.22,
+    "thermal_video": 0.18,
 }
 ATTEMPTS = 50
 
