@@ -18,6 +18,13 @@ def trained(stride=1, **options):
     return adapter
 
 
+def without_scans(adapter):
+    """The adapter with only the residual path through its ViM blocks left."""
+    for block in (adapter.visible_block, adapter.thermal_block, adapter.token_block, adapter.channel_block):
+        torch.nn.init.zeros_(block.out_proj.weight)
+    return adapter
+
+
 def test_published_parameter_count():
     assert sum(p.numel() for p in PixelFusionAdapter().parameters()) == 14_307
 
@@ -54,15 +61,27 @@ def test_every_pixel_of_both_images_reaches_both_ends_of_the_fused_image(stride)
 @pytest.mark.parametrize("stride", [1, 4])
 def test_the_residual_lies_where_its_pixels_are(stride):
     """Tokens that see nothing but their neighbourhood must decode to the same place, not beside it."""
-    adapter = trained(stride)
-    for block in (adapter.visible_block, adapter.thermal_block, adapter.token_block, adapter.channel_block):
-        torch.nn.init.zeros_(block.out_proj.weight)  # only the residual path is left
+    adapter = without_scans(trained(stride))
     visible, thermal = images(32, 32)
     changed = visible.clone()
     changed[..., 16:20, 12:16] += 1
     rows, columns = torch.where((adapter(changed, thermal) - adapter(visible, thermal))[0, 0].abs() > 1e-6)
     assert (rows.min() + rows.max()).item() / 2 == pytest.approx(17.5, abs=stride / 2)
     assert (columns.min() + columns.max()).item() / 2 == pytest.approx(13.5, abs=stride / 2)
+
+
+def test_every_second_channel_comes_from_the_other_image():
+    adapter = without_scans(trained())
+    visible, thermal = (image.clone().requires_grad_() for image in images())
+    for channel in range(16):
+        weight = torch.zeros_like(adapter.decoder.weight)
+        weight[:, channel] = 1
+        with torch.no_grad():
+            adapter.decoder.weight.copy_(weight)
+        residual = adapter(visible, thermal) - AdditionFusion()(visible, thermal)
+        gradients = torch.autograd.grad(residual.sum(), (visible, thermal))
+        from_thermal = (channel >= 8) != (channel % 2 == 1)
+        assert [g.abs().max() > 1e-4 for g in gradients] == [not from_thermal, from_thermal], f"channel {channel}"
 
 
 def test_all_parameters_learn():
