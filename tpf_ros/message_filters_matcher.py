@@ -1,7 +1,7 @@
 """message_filters.ApproximateTimeSynchronizer as a matcher, for those who want its exact semantics.
 
-It takes the first partner within the tolerance instead of the nearest, and after a looped bag it finds none until the
-stamps have passed their old values. It is not on PyPI: it comes with a ROS 2 installation.
+It pairs a frame with the nearest that is there, though a nearer one may come, and after a looped bag it misses pairs,
+because its queues keep the frames with the highest stamps. It comes with a ROS 2 installation only.
 """
 
 from types import SimpleNamespace

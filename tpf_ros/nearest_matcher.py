@@ -13,8 +13,8 @@ nearer than the one that was taken.)
 
 **Clocks.** Stamps of one stream ascend. One that repeats or falls back by less than `HORIZON` is refused; a greater
 fall is a restart (a bag that loops, a clock set back): what is older is forgotten, and frames of the other stream that
-are still of the time before are ignored until its clock has fallen too. A leap forward needs nothing special. No frame
-waits longer than `HORIZON`, counted in stamps, so little memory is held.
+are still of the time before are ignored until its clock has fallen too. A leap forward needs nothing special. A
+frame older than its stream's newest by more than `HORIZON` waits no longer, so little memory is held.
 """
 
 from collections import deque
@@ -86,9 +86,10 @@ class NearestMatcher:
                 return []
             own.before_restart = False
         own.waiting.append((time, payload))
-        while time - own.waiting[0][0] > HORIZON:
+        pairs = self._match()
+        while own.waiting and time - own.waiting[0][0] > HORIZON:
             own.leave()
-        return self._match()
+        return pairs
 
     def _restart(self, stream: int, time: int) -> None:
         self.restarts += 1

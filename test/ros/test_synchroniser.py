@@ -111,6 +111,13 @@ def test_30_and_9_hz_give_each_thermal_frame_its_nearest_visible(phase):
     assert synchroniser.visible.unpaired == len(visible) - len(out)
 
 
+@pytest.mark.parametrize("phase", [0.0, -0.01, 0.01])
+def test_slow_cameras_pair_completely(phase):
+    visible, thermal = camera("visible", rate=1), camera("thermal", rate=1, phase=phase, delay=15)
+    out = play(open_synchroniser("nearest", 20 * MS, 0, alone_after=2500 * MS), visible, thermal)
+    assert count_right(out, visible, thermal) == len(out) >= 19
+
+
 def test_a_looped_bag_pairs_in_every_round():
     visible, thermal = camera("visible", seconds=5), camera("thermal", phase=0.2, delay=40, seconds=5)
     synchroniser = nearest()
