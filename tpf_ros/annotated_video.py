@@ -11,11 +11,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import yaml
 
 from tpf_model.boxes import Box
-from tpf_model.normalise import ThermalNormaliser
-from tpf_ros.drawing import draw_overlay
-from tpf_ros.recording import Published, Recording, Sent
+from tpf_model.frame import Frame
+from tpf_model.registration import Registration
+from tpf_ros.drawing import draw_pair
+from tpf_ros.parameter_file import read_parameter_file
+from tpf_ros.parameters import Settings, make_normaliser, make_registration
+from tpf_ros.recording import Plan, Published, Recording, Sent
 from tpf_ros.report import newest_results, overlap
 from tpf_ros.sources.bag import BagSource
 from tpf_ros.video_writer import VideoWriter
@@ -26,18 +30,25 @@ _CAPTION = "white: true box    colour: the newest estimate published when this i
 def write_annotated_video(path: Path, recording: Recording, truth: dict[int, Box]) -> None:
     """Write the first pass over the bag at the speed it was played. `truth`: true boxes by frame.
 
-    The thermal image is stretched to the visible one's size; boxes lie right on it where both see the same field of
-    view.
+    The thermal image lies as the node's registration says; with registration.method plane as if fields of view were
+    equal.
     """
     plan = recording.plan
     visible = BagSource(plan.bag, plan.visible, "visible")
     thermal = BagSource(plan.bag, plan.thermal, "thermal")
-    normalise = ThermalNormaliser()
+    settings = _settings(plan)
+    normalise, registration = make_normaliser(settings), make_registration(settings) or Registration.identity()
     first_pass = takewhile(lambda pair: pair[0].repeat == 0, newest_results(recording))
     with VideoWriter(path, visible.rate * plan.rate) as writer:
         for (image, heat), (sent, newest) in zip(_beside(visible, thermal), first_pass):
-            heat = np.zeros(image.shape[:2], np.uint8) if heat is None else normalise(heat)
-            writer.write(_compose(image, heat, sent, newest, truth.get(sent.frame)))
+            frame = Frame(image, None if heat is None else normalise(heat))
+            writer.write(_compose(frame, registration, sent, newest, truth.get(sent.frame)))
+
+
+def _settings(plan: Plan) -> Settings:
+    """The node's parameters as the replay set them."""
+    values = read_parameter_file(plan.params_file) if plan.params_file else {}
+    return Settings.from_values(values | {name: yaml.safe_load(text) for name, text in plan.parameters.items()})
 
 
 def _beside(visible: BagSource, thermal: BagSource) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
@@ -50,30 +61,22 @@ def _beside(visible: BagSource, thermal: BagSource) -> Iterator[tuple[np.ndarray
         yield item.load(), None if current is None else current.load()
 
 
-def _compose(image: np.ndarray, heat: np.ndarray, sent: Sent, newest: Published | None, true: Box | None) -> np.ndarray:
-    height, width = image.shape[:2]
-    heat = cv2.cvtColor(cv2.resize(heat, (width, height)), cv2.COLOR_GRAY2RGB)
-    lines = [f"frame {sent.frame}"]
-    box, state, score = None, "idle", None
+def _compose(
+    frame: Frame, registration: Registration, sent: Sent, newest: Published | None, true: Box | None
+) -> np.ndarray:
+    lines, box, state, score = [f"frame {sent.frame}"], None, "idle", None
     if newest is not None:
         box = newest.box if np.isfinite(newest.box).all() else None
         state, score = newest.state, newest.score
-        age = (sent.published - newest.stamp) / 1e6
-        lines.append(f"estimate {age:.0f} ms old")
+        lines.append(f"estimate {(sent.published - newest.stamp) / 1e6:.0f} ms old")
         if true is not None:
             lines.append(f"IoU {overlap(newest.box, true):.2f}")
-    panels = []
-    for panel, text in ((image, tuple(lines)), (heat, ())):
-        panel = np.array(panel, order="C")
-        if true is not None:
-            _draw_true(panel, true)
-        panels.append(draw_overlay(panel, box, state, score, text))
-    return np.vstack([np.hstack(panels), _caption(2 * width)])
-
-
-def _draw_true(panel: np.ndarray, box: Box) -> None:
-    x, y, w, h = (round(value) for value in box)
-    cv2.rectangle(panel, (x, y), (x + w - 1, y + h - 1), (255, 255, 255), 1)
+    canvas = draw_pair(frame, registration, box, state, score, tuple(lines))
+    if true is not None:
+        x, y, w, h = (round(value) for value in true)
+        for panel in np.split(canvas, 2, axis=1):
+            cv2.rectangle(panel, (x, y), (x + w - 1, y + h - 1), (255, 255, 255), 1)
+    return np.vstack([canvas, _caption(canvas.shape[1])])
 
 
 def _caption(width: int) -> np.ndarray:

@@ -4,8 +4,9 @@ import os
 import sys
 from pathlib import Path
 
-# Newer releases read the first variable, older ones the second.
+# Releases up to Jazzy read the second variable; newer ones warn of it.
 VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+_OLD_RELEASES = ("humble", "iron", "jazzy")
 
 
 def image_profile() -> dict[str, str]:
@@ -16,7 +17,7 @@ def image_profile() -> dict[str, str]:
     """
     if any(variable in os.environ for variable in VARIABLES):
         return {}
-    return dict.fromkeys(VARIABLES, str(_find()))
+    return {VARIABLES[os.environ.get("ROS_DISTRO") in _OLD_RELEASES]: str(_find())}
 
 
 def _find() -> Path:

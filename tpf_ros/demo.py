@@ -5,13 +5,11 @@ import shutil
 import sys
 from pathlib import Path
 
-from tpf_ros.annotated_video import write_annotated_video
 from tpf_ros.bag_writer import Stream, write_bag
 from tpf_ros.command_error import CommandError
 from tpf_ros.ground_truth import read_ground_truth
 from tpf_ros.recording import Plan
 from tpf_ros.replay import parse_parameters, replay
-from tpf_ros.report import write_report
 from tpf_ros.sources import SourceError, open_source
 
 CLIP = Path(__file__).resolve().parents[1] / "test/data/0117_1620"
@@ -62,6 +60,10 @@ def run(args: argparse.Namespace) -> int:
     _write_bag(plan.bag, args)
     _say(f"2/4 starting the node and playing frames {args.first}..{args.last} to it in real time")
     recording = replay(plan)
+
+    from tpf_ros.annotated_video import write_annotated_video  # not above: PyTorch takes seconds to import
+    from tpf_ros.report import write_report
+
     _say("3/4 writing the report")
     text = write_report(recording, truth)
     _say("4/4 drawing the annotated video")

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 
 import rclpy
 from builtin_interfaces.msg import Time
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
 from tpf_interfaces.srv import InitTarget
@@ -20,7 +21,7 @@ from tpf_ros.node_process import NODE_NAME, activate, start_node
 from tpf_ros.recorder import Recorder
 from tpf_ros.recording import Plan, Recording, Sent
 
-DRAIN = 2.0  # s that results may come after the last image
+DRAIN = 2.0  # s without a result after which none is expected any more
 
 
 def run_replay(plan: Plan) -> Recording:
@@ -61,9 +62,12 @@ def run_replay(plan: Plan) -> Recording:
 def _observer(namespace: str):
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     observer = rclpy.create_node("tpf_replay", namespace=namespace)
+    executor = SingleThreadedExecutor()
+    executor.add_node(observer)
     try:
         yield observer
     finally:
+        executor.shutdown()
         observer.destroy_node()
         rclpy.shutdown()
 
@@ -72,7 +76,7 @@ def _refuse_other_publishers(observer, namespace: str) -> None:
     """A camera or another replay on the same topics would mix its images with the bag's."""
     end = time.monotonic() + 1.0  # discovery
     while time.monotonic() < end:
-        rclpy.spin_once(observer, timeout_sec=0.1)
+        observer.executor.spin_once(0.1)
     for name in ("visible/image", "thermal/image"):
         topic = f"{namespace.rstrip('/')}/{name}"
         if observer.count_publishers(topic):
@@ -136,7 +140,7 @@ def _play(plan: Plan, observer, node: ChildProcess, player: Player, recorder: Re
     status = _StatusLine()
 
     def spin() -> None:
-        rclpy.spin_once(observer, timeout_sec=0.05)
+        observer.executor.spin_once(0.05)
         node.check()
         if not player.ended:
             player.process.check()
@@ -148,10 +152,12 @@ def _play(plan: Plan, observer, node: ChildProcess, player: Player, recorder: Re
         spin()
         initialiser.step()
         status.show(player, recorder)
-    end = time.monotonic() + DRAIN
-    while time.monotonic() < end:
+    quiet_since, newest = time.monotonic(), recorder.newest
+    while time.monotonic() - quiet_since < DRAIN:
         spin()
         initialiser.step()
+        if recorder.newest is not newest:
+            quiet_since, newest = time.monotonic(), recorder.newest
     status.finish(player, recorder)
     if not initialiser.done:
         raise node.failure(f"was never initialised: the replay ended before frame {plan.init_frame} was answered")
@@ -218,9 +224,7 @@ class _StatusLine:
 
     def _print(self, player: Player, recorder: Recorder) -> None:
         self._shown = time.monotonic()
-        line = (
-            f"{self._shown - self._begin:6.1f} s  sent {len(player.sent['visible'])}  results {len(recorder.published)}"
-        )
+        line = f"{self._shown - self._begin:6.1f} s  sent {len(player.sent['visible'])}  results {recorder.results}"
         if recorder.newest:
             newest = recorder.newest
             line += f"  latency {newest.latency * 1e3:.0f} ms  {newest.state} {newest.score:.2f}"

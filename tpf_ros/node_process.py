@@ -4,7 +4,6 @@ import sys
 import time
 from pathlib import Path
 
-import rclpy
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 
@@ -30,7 +29,7 @@ def start_node(
 
 
 def activate(observer, process: ChildProcess, namespace: str = "/", timeout: float = 120.0) -> None:
-    """Configure and activate the node, seen from the rclpy node `observer`.
+    """Configure and activate the node, seen from the rclpy node `observer`, which is in an executor.
 
     ChildFailed with the end of the node's log when the process ends, refuses a transition or takes longer than
     `timeout` seconds.
@@ -58,4 +57,4 @@ def _until(observer, process: ChildProcess, condition, deadline: float, complain
         process.check()
         if time.monotonic() > deadline:
             raise process.failure(complaint)
-        rclpy.spin_once(observer, timeout_sec=0.05)
+        observer.executor.spin_once(0.05)

@@ -29,6 +29,7 @@ class Recorder:
         self.published: list[Published] = []
         self.newest: Published | None = None
         self.diagnostics: dict[str, str] = {}
+        self.results = 0  # of `published`, those with a target
         self.fused_images = 0
         self._seen: set[tuple[int, int]] = set()
         # Best effort accepts both kinds of publisher; the depth is for the moments in which this process is busy.
@@ -46,7 +47,7 @@ class Recorder:
     def _on_target(self, message: TrackedTarget) -> None:
         received = time.time_ns()
         stamp = to_ns(message.header.stamp)
-        if (stamp, message.id) in self._seen:
+        if not stamp or (stamp, message.id) in self._seen:  # without a stamp: no image has come yet
             return
         self._seen.add((stamp, message.id))
         self.newest = Published(
@@ -60,6 +61,7 @@ class Recorder:
             message.sync_error,
         )
         self.published.append(self.newest)
+        self.results += message.id > 0
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:

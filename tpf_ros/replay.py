@@ -5,11 +5,9 @@ import math
 from pathlib import Path
 
 from tpf_model.boxes import Box
-from tpf_ros.annotated_video import write_annotated_video
 from tpf_ros.command_error import CommandError
 from tpf_ros.ground_truth import read_ground_truth
 from tpf_ros.recording import Plan, Recording
-from tpf_ros.report import write_report
 from tpf_ros.sources import SourceError
 from tpf_ros.sources.bag import BagSource
 
@@ -62,8 +60,13 @@ def run(args: argparse.Namespace) -> int:
         duration=args.duration,
     )
     recording = replay(plan)
+
+    from tpf_ros.report import write_report  # not above: Matplotlib, and PyTorch below, take seconds to import
+
     text = write_report(recording, truth)
     if args.video:
+        from tpf_ros.annotated_video import write_annotated_video
+
         write_annotated_video(args.out / "annotated.mp4", recording, truth)
     print(text)
     return 0

@@ -18,6 +18,8 @@ from tpf_ros.timeline import draw_timeline
 
 DEFINITIONS = {
     "frames.sent": "visible images that the player published, each stamped with the moment at which it was due",
+    "frames.visible_received .. failed": "counted by the node: images received, pairs made of them, pairs processed, "
+    "pairs dropped because a newer one came before their turn, pairs at which the tracker failed",
     "frames.results": "results with a target, each for another pair of images; tracking .. error: those in each state",
     "latency_ms": "from the stamp of the visible image to the publication of its result, as the node measured it: "
     "transport of the images, decoding, pairing, waiting and the network",
@@ -28,8 +30,16 @@ DEFINITIONS = {
     "what an operator saw, with the latency and the dropped frames",
     "success": "share of frames with IoU above a threshold, mean over the 21 thresholds 0, 0.05 .. 1",
 }
-# Name in the summary: key in the node's diagnostics.
-COUNTERS = {"paired": "pairs", "dropped": "dropped"}
+# The node's own counts, from its diagnostics, by their names in the summary.
+COUNTERS = {
+    "visible_received": "visible received",
+    "thermal_received": "thermal received",
+    "paired": "pairs",
+    "processed": "processed",
+    "dropped": "dropped",
+    "failed": "failed",
+}
+FACTS = ("model", "device", "runtime", "scan", "precision", "weights")
 
 
 @dataclass(frozen=True)
@@ -93,6 +103,7 @@ def summarise(recording: Recording, scored: list[Scored], truth: dict[int, Box])
             "seconds_to_active": round(recording.startup, 2),
             "peak_memory_mb": round(recording.peak_memory / 1e6),
             "parameters": plan.parameters,
+            **{fact: recording.diagnostics[fact] for fact in FACTS if fact in recording.diagnostics},
         },
         "frames": {
             "sent": len(recording.visible),
@@ -116,6 +127,7 @@ def summarise(recording: Recording, scored: list[Scored], truth: dict[int, Box])
     if truth:
         summary["iou"] = _statistics([item.iou for item in scored if item.iou is not None])
         summary["iou_live"] = _statistics(_live(recording, truth))
+    summary["diagnostics"] = recording.diagnostics
     summary["definitions"] = DEFINITIONS
     return summary
 
@@ -181,6 +193,7 @@ def summary_text(summary: dict) -> str:
     node, frames, latency = summary["node"], summary["frames"], summary["latency_ms"]
     lines = [
         f"bag           {summary['bag']}, {summary['seconds']:g} s at rate {summary['rate']:g}",
+        "model         " + ", ".join(f"{fact} {node[fact]}" for fact in FACTS[:-1] if fact in node),
         f"node          ACTIVE after {node['seconds_to_active']:g} s, peak memory {node['peak_memory_mb']} MB",
         "frames        " + ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in frames.items()),
         _line("latency", latency, "from stamp to publication"),
