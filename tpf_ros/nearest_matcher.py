@@ -13,8 +13,8 @@ nearer than the one that was taken.)
 
 **Clocks.** Stamps of one stream ascend. One that repeats or falls back by less than `HORIZON` is refused; a greater
 fall is a restart (a bag that loops, a clock set back): what is older is forgotten, and frames of the other stream that
-are still of the time before are ignored until its clock has fallen too. A leap forward needs nothing special. A
-frame older than its stream's newest by more than `HORIZON` waits no longer, so little memory is held.
+are still of the time before are ignored until its clock has fallen too. A leap forward needs nothing special. Of frames
+older than `HORIZON` a stream keeps one, so little memory is held.
 """
 
 from collections import deque
@@ -87,7 +87,7 @@ class NearestMatcher:
             own.before_restart = False
         own.waiting.append((time, payload))
         pairs = self._match()
-        while own.waiting and time - own.waiting[0][0] > HORIZON:
+        while len(own.waiting) > 1 and time - own.waiting[1][0] > HORIZON:
             own.leave()
         return pairs
 
