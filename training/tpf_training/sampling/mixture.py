@@ -10,22 +10,24 @@ from tpf_training.datasets.rgb_video import read_rgb_video
 from tpf_training.datasets.rgbt_pairs import read_rgbt_pairs
 from tpf_training.datasets.rgbt_video import read_rgbt_video
 from tpf_training.datasets.single_modality import read_single_modality
+from tpf_training.datasets.thermal_tracks import read_thermal_tracks
 from tpf_training.datasets.thermal_video import read_thermal_video
 from tpf_training.sampling.clip_source import ClipSource
 from tpf_training.sampling.finish import finish
 from tpf_training.sampling.paste_source import PasteSource
 from tpf_training.sampling.sample import Sample
-from tpf_training.sampling.sprites import Sprite, sprites_of_clip, sprites_of_stills
+from tpf_training.sampling.sprites import Sprite, sprites_of_clip, sprites_of_stills, sprites_of_thermal_track
 from tpf_training.sampling.still_source import StillSource
 
 # How often each source is drawn; they are normalised.
 WEIGHTS = {
-    "rgbt_video": 0.15,
-    "rgb_video": 0.28,
+    "rgbt_video": 0.13,
+    "rgb_video": 0.26,
     "single_modality": 0.06,
-    "rgbt_pairs": 0.11,
-    "pasted": 0.22,
-    "thermal_video": 0.18,
+    "rgbt_pairs": 0.09,
+    "pasted": 0.24,
+    "thermal_video": 0.07,
+    "thermal_tracks": 0.15,
 }
 ATTEMPTS = 50
 
@@ -78,6 +80,8 @@ def build_mixture(
     rgb = read_rgb_video(root / "rgb_video", cache)
     pairs = read_rgbt_pairs(root / "rgbt_pairs")
     groups = sprites_of_stills(pairs) + [sprites_of_clip(clip, rng) for clip in rgbt + rgb]
+    tracks = read_thermal_tracks(root / "thermal_video", cache) if weights["thermal_tracks"] else []
+    groups += [sprites_of_thermal_track(clip, masks, rng) for clip, masks in tracks]
     groups = [group for group in groups if group]
     sources = [
         ClipSource("rgbt_video", rgbt),
@@ -89,6 +93,8 @@ def build_mixture(
         sources.append(ClipSource("single_modality", read_single_modality(root / "single_modality", "train", cache)))
     if weights["thermal_video"]:
         sources.append(StillSource("thermal_video", read_thermal_video(root / "thermal_video", cache)))
+    if tracks:
+        sources.append(ClipSource("thermal_tracks", [clip for clip, _ in tracks]))
     return Mixture([source for source in sources if weights[source.name]], groups, weights)
 
 

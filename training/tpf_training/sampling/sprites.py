@@ -7,10 +7,11 @@ import numpy as np
 
 from tpf_model.boxes import Box
 from tpf_training.augmentation.simulate_thermal import draw_simulation
+from tpf_training.augmentation.simulate_visible import draw_visible_simulation
 from tpf_training.datasets.pseudo_boxes import find_blobs, solidity
 from tpf_training.datasets.record import Clip, Still
 
-TRACKED = 0.35
+TRACKED = 0.6
 LARGEST = 96  # px; what is pasted is shown at about 64
 
 
@@ -55,6 +56,17 @@ def sprites_of_clip(clip: Clip, rng: np.random.Generator, looks: int = 12) -> li
         visible = np.ascontiguousarray(clip.visible[index][part])
         thermal = simulate(visible, (0, 0, w, h)) if clip.thermal is None else np.ascontiguousarray(clip.thermal[index][part])
         sprites.append(_sprite(visible, thermal, outline(clip.visible[index], (x, y, w, h))))
+    return sprites
+
+
+def sprites_of_thermal_track(clip: Clip, masks: list[np.ndarray], rng: np.random.Generator, looks: int = 12) -> list[Sprite]:
+    """Several looks of a thermal clip's target, cut out along its known outline; the visible image is simulated."""
+    simulate = draw_visible_simulation(rng)
+    sprites = []
+    for index in np.linspace(0, len(masks) - 1, min(looks, len(masks))).astype(int):
+        x, y, w, h = clip.boxes[index].astype(int)
+        thermal = np.ascontiguousarray(clip.thermal[index][y : y + h, x : x + w])
+        sprites.append(_sprite(simulate(thermal), thermal, masks[index]))
     return sprites
 
 
