@@ -62,8 +62,10 @@ def make_message(encoding: str, seed: int):
     if encoding in ("jpeg", "png"):
         small = rng.integers(30, 220, (16, 20, 3) if encoding == "jpeg" else (16, 20), dtype=np.uint8)
         image = cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+        if encoding == "png":
+            image = image.astype(np.uint16) * 64  # 14 bit
         message = CompressedImage(format=encoding)
-        message.data.frombytes(cv2.imencode(f".{encoding}", image if encoding == "jpeg" else image.astype(np.uint16) * 64)[1])
+        message.data.frombytes(cv2.imencode(f".{encoding}", image)[1])
         return message
     rows, columns = _BYTES.get(encoding, (1, 3 if encoding in ("bgr8", "rgb8") else 1))
     if encoding == "32FC1":
@@ -98,10 +100,8 @@ class Path:
         self.pairs = 0
         buffer = FrameBuffer(3_000_000_000)
         self.inputs = Inputs(self.node, Settings.from_values(transport), buffer, self._process, lambda: None)
-        self.callbacks = [
-            next(one.callback for one in self.node.subscriptions if one.topic_name.strip("/") == topic(stream, encoding))
-            for stream, encoding in (("visible", visible), ("thermal", thermal))
-        ]
+        by_topic = {one.topic_name.strip("/"): one.callback for one in self.node.subscriptions}
+        self.callbacks = [by_topic[topic("visible", visible)], by_topic[topic("thermal", thermal)]]
 
     def _process(self, seen) -> None:
         self.pairs += 1

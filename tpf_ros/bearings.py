@@ -13,7 +13,12 @@ import numpy as np
 from tpf_model.boxes import Box
 
 _FISHEYE = ("equidistant", "fisheye")
-_COEFFICIENTS = {"plumb_bob": (0, 4, 5), "rational_polynomial": (0, 8, 12, 14), "equidistant": (0, 4), "fisheye": (0, 4)}
+_COEFFICIENTS = {
+    "plumb_bob": (0, 4, 5),
+    "rational_polynomial": (0, 8, 12, 14),
+    "equidistant": (0, 4),
+    "fisheye": (0, 4),
+}
 _PIXEL_TOLERANCE = 0.1  # px; an undistorted point must project back to where it came from
 
 
@@ -64,7 +69,7 @@ class Camera:
         return Bearing(*(float(number) for number in numbers))
 
     def tangents(self, points: np.ndarray) -> np.ndarray:
-        """(N, 2) image pixels (continuous: a pixel's centre is at +0.5) to (N, 2) tangents, NaN where there are none."""
+        """(N, 2) image pixels (continuous: a pixel's centre is at +0.5) to (N, 2) tangents; NaN where there is none."""
         pixels = (np.asarray(points, dtype=float) * self.binning + self.offset - 0.5).reshape(-1, 1, 2)
         finite = np.isfinite(pixels).all(axis=2, keepdims=True)
         pixels = np.where(finite, pixels, 0.0)

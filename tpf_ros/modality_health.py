@@ -55,7 +55,9 @@ def _setting(default: float, description: str, low: float, high: float):
 class HealthConfig:
     """Thresholds; the node's `health.*` parameters."""
 
-    silent_after: float = _setting(0.5, "A camera without a message for so long, s, is SILENT; more than its period.", 0.05, 60.0)
+    silent_after: float = _setting(
+        0.5, "A camera without a message for so long, s, is SILENT. Must exceed the cameras' period.", 0.05, 60.0
+    )
     black_level: float = _setting(
         10.0, "A visible image with hardly a pixel above this level (of 255) is BLACK.", 0.0, 60.0
     )

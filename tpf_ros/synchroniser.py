@@ -27,8 +27,8 @@ _AGES = 64  # frames of each stream that the offset is estimated from
 class Pair:
     """A visible and a thermal frame of one moment, or a lone one: then the other's fields are None.
 
-    visible, thermal: what was given to `add_visible` and `add_thermal`. visible_stamp, thermal_stamp: ns, as the cameras
-    wrote them. difference: ns, thermal minus visible stamp after the offset; None for a lone frame.
+    visible, thermal: what was given to `add_visible` and `add_thermal`. visible_stamp, thermal_stamp: ns, as the
+    cameras wrote them. difference: ns, thermal minus visible stamp after the offset; None for a lone frame.
     """
 
     visible: Any = None

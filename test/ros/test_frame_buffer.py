@@ -49,7 +49,7 @@ def test_stamps_outside_the_buffer_are_refused_with_what_there_is():
     buffer = filled(200)
     oldest = buffer.since(0)[0].stamp
     assert oldest == START + 109 * 33 * MS  # three seconds
-    with pytest.raises(StampNotBuffered, match=r"is 1\.000 s older than the oldest .* buffered: 1003\.597 to 1006\.567 s"):
+    with pytest.raises(StampNotBuffered, match=r"1\.000 s older than the oldest .* buffered: 1003\.597 to 1006\.567 s"):
         buffer.find(oldest - 1000 * MS)
     with pytest.raises(StampNotBuffered, match=r"is 5\.000 s newer than the newest"):
         buffer.find(START + 199 * 33 * MS + 5000 * MS)

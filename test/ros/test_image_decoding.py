@@ -139,7 +139,12 @@ def test_the_y_plane_is_not_copied():
     assert np.shares_memory(decode_thermal(image), np.frombuffer(image.data, np.uint8))
 
 
-@pytest.mark.parametrize("data", [bytes, bytearray, lambda b: np.frombuffer(b, np.uint8), lambda b: array.array("B", b)])
+@pytest.mark.parametrize("data", [
+    bytes,
+    bytearray,
+    lambda data: np.frombuffer(data, np.uint8),
+    lambda data: array.array("B", data),
+])  # fmt: skip
 def test_any_kind_of_byte_buffer_will_do(data):
     class Plain:  # as readers of bags give it
         pass
@@ -193,7 +198,7 @@ def compressed(extension: str, image: np.ndarray, format: str, cut: int | None =
     return CompressedImage(format=format, data=array.array("B", data))
 
 
-@pytest.mark.parametrize("format", ["rgb8; jpeg compressed bgr8", "bgr8; jpeg compressed bgr8", "jpeg", "", "bgra8; jpeg compressed "])
+@pytest.mark.parametrize("format", ["rgb8; jpeg compressed bgr8", "bgr8; jpeg compressed bgr8", "jpeg", ""])
 def test_jpeg(format):
     image = compressed(".jpg", SMOOTH[..., ::-1], format)
     assert np.abs(decode_visible(image).astype(int) - SMOOTH).mean() < 3
@@ -229,7 +234,7 @@ def test_an_exif_rotation_does_not_turn_the_image():
     (CompressedImage(format="jpeg", data=array.array("B", range(200))), "200 bytes of format 'jpeg' are not an image"),
     (compressed(".jpg", SMOOTH, "jpeg", cut=700), "700 bytes is cut off"),
     (compressed(".png", MONO, "png", cut=20), "not an image|cannot be decoded"),
-    (CompressedImage(format="16UC1; compressedDepth png", data=array.array("B", b"x")), "compressedDepth transport; use raw"),
+    (CompressedImage(format="16UC1; compressedDepth png", data=array.array("B", b"x")), "compressedDepth .* use raw"),
 ])  # fmt: skip
 def test_a_bad_compressed_message_is_refused_with_the_reason(decode, image, reason):
     with pytest.raises(BadImage, match=reason):

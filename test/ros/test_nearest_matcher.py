@@ -27,7 +27,8 @@ def brute_force(visible: list[int], thermal: list[int], max_difference: int) -> 
 def stream(rng: random.Random, rate: float, jitter: float, drops: float, phase: float, seconds: float) -> list[int]:
     """Stamps at `rate` Hz, each off by up to `jitter` of the period, a share `drops` of them missing."""
     period = 1e9 / rate
-    stamps = [int(1e9 + phase * period + period * (k + rng.uniform(-jitter, jitter))) for k in range(int(seconds * rate))]
+    moments = (k + phase + rng.uniform(-jitter, jitter) for k in range(int(seconds * rate)))
+    stamps = [int(1e9 + period * moment) for moment in moments]
     return sorted(stamp for stamp in set(stamps) if rng.random() >= drops)
 
 
@@ -74,7 +75,8 @@ def test_steady_rates_with_drops_pair_exactly_as_the_brute_force(seed):
 def test_random_streams_differ_from_the_brute_force_only_where_a_frame_came_sooner_than_any_before(seed):
     rng = random.Random(1000 + seed)
     visible, thermal = (
-        stream(rng, rng.uniform(5, 60), rng.uniform(0, 0.45), rng.choice([0, 0, 0.1, 0.3]), rng.random(), 8) for _ in range(2)
+        stream(rng, rng.uniform(5, 60), rng.uniform(0, 0.45), rng.choice([0, 0, 0.1, 0.3]), rng.random(), 8)
+        for _ in range(2)
     )
     max_difference = int(rng.uniform(1, 60) * MS)
     pairs = run(NearestMatcher(max_difference), arrivals(rng, visible, thermal))

@@ -23,9 +23,9 @@ class Shot:
     arrival: int
 
 
-def camera(name, rate=30.0, seconds=20.0, start=0.0, phase=0.0, jitter=1.0, clock_error=0, delay=8.0, seed=0) -> list[Shot]:
-    """A camera with `jitter` and `delay` in ms and its clock off by `clock_error` ns."""
-    rng = random.Random(f"{name}{seed}")
+def camera(name, rate=30.0, seconds=20.0, start=0.0, phase=0.0, jitter=1.0, clock_error=0, delay=8.0) -> list[Shot]:
+    """A camera with `jitter` and `delay` in ms and its clock off by `clock_error` ns; `phase` in periods."""
+    rng = random.Random(name)
     shots = []
     for k in range(int(start * rate), int(seconds * rate)):
         capture = int((k / rate + phase / rate) * S + rng.uniform(-jitter, jitter) * MS)
@@ -121,7 +121,10 @@ def test_slow_cameras_pair_completely(phase):
 def test_a_looped_bag_pairs_in_every_round():
     visible, thermal = camera("visible", seconds=5), camera("thermal", phase=0.2, delay=40, seconds=5)
     synchroniser = nearest()
-    rounds = [[replace(shot, arrival=shot.arrival + k * 5 * S) for k in range(4) for shot in shots] for shots in (visible, thermal)]
+    rounds = [
+        [replace(shot, arrival=shot.arrival + k * 5 * S) for k in range(4) for shot in shots]
+        for shots in (visible, thermal)
+    ]
     out = play(synchroniser, *rounds)
     assert count_right(out, visible, thermal) == len(out) == 4 * 150 - 3  # thermal's last of a round comes too late
     assert synchroniser.restarts == 2 * 3
@@ -180,7 +183,9 @@ def test_a_lone_frame_comes_out_when_it_arrives():
 
 
 def test_a_pause_of_both_cameras_lets_no_frame_out_alone():
-    visible, thermal = ([s for s in camera(name) if not 4.99 * S < s.capture < 8.01 * S] for name in ("visible", "thermal"))
+    visible, thermal = (
+        [shot for shot in camera(name) if not 4.99 * S < shot.capture < 8.01 * S] for name in ("visible", "thermal")
+    )
     out = play(nearest(), visible, thermal)
     assert count_right(out, visible, thermal) == len(out) == len(visible)
 
