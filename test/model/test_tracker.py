@@ -22,13 +22,14 @@ class SpotSession:
     config = load_variant("tiny")
 
     def __init__(self):
-        self.dynamics = []
+        self.templates, self.dynamics = [], []
 
     def fuse(self, visible, thermal):
         grey = np.repeat(thermal[None], 3, axis=0)
         return torch.from_numpy((visible.transpose(2, 0, 1) / 510 + grey / 510).astype(np.float32))
 
     def predict(self, template, dynamic, search):
+        self.templates.append(template)
         self.dynamics.append(dynamic)
         score, size, offset = np.full((16, 16), 1e-4), np.zeros((2, 16, 16)), np.zeros((2, 16, 16))
         grey = search.mean(dim=0).numpy()
@@ -96,6 +97,14 @@ def test_with_a_low_score_the_box_holds_and_the_score_is_reported():
     assert estimate.state is State.TRACKING and iou(estimate.box, reappeared) > 0.9
 
 
+def test_every_coasting_has_its_own_patience():
+    tracker = started()
+    for _ in range(3):
+        states = [tracker.track(scene()).state for _ in range(CONFIG.lost_after)]
+        assert states == [State.COASTING] * CONFIG.lost_after
+        assert tracker.track(scene(BOX)).state is State.TRACKING
+
+
 def test_a_target_that_never_returns_is_lost_and_stays_lost():
     tracker = started()
     states = [tracker.track(scene()).state for _ in range(100)]
@@ -112,6 +121,7 @@ def test_a_lost_target_is_found_beyond_the_tracking_region_after_enough_frames()
         states.append(estimate.state)
     assert states[-1] is State.TRACKING and len(states) > CONFIG.recover_frames
     assert iou(estimate.box, far) > 0.8
+    assert tracker.track(scene(far)).crop.side == pytest.approx(4 * np.sqrt(BOX[2] * BOX[3]), rel=0.1)
 
 
 def test_a_lost_target_is_taken_up_at_the_region_s_edge_in_spite_of_a_weak_spot_in_its_middle():
@@ -148,8 +158,10 @@ def test_the_box_stays_in_the_image_when_the_target_leaves_it():
 
 def test_one_wild_size_does_not_run_away():
     tracker = started()
-    wild = tracker.track(scene((0, 0, *SIZE))).box
-    assert wild[2] <= BOX[2] * CONFIG.max_size_change and wild[3] <= BOX[3] * CONFIG.max_size_change
+    wild = tracker.track(scene((260, 150, 120, 150))).box  # three times as large, around the same centre
+    limit = CONFIG.max_size_change
+    expected = (320 - 20 * limit, 225 - 25 * limit, 40 * limit, 50 * limit)
+    assert wild == pytest.approx(expected, abs=1)
     for _ in range(3):
         estimate = tracker.track(scene(BOX))
     assert iou(estimate.box, BOX) > 0.9
@@ -164,6 +176,7 @@ def test_the_template_is_renewed_by_the_rule_from_the_frame_it_names():
     brightest = [float(dynamic.max()) for dynamic in session.dynamics]
     assert brightest[:5] == pytest.approx([0.9] * 5, abs=0.01)
     assert brightest[5] == pytest.approx(0.8, abs=0.01)
+    assert all(template is session.templates[0] for template in session.templates)
 
 
 def test_a_find_that_is_not_believed_yet_does_not_become_the_template():
@@ -182,8 +195,11 @@ def test_a_thermal_image_of_another_size_and_place_is_aligned():
     thermal = np.zeros((240, 320), np.uint8)
     thermal[130:155, 120:140] = 230  # BOX, mapped back
     frame = Frame(visible, thermal)
-    aligned = Tracker(SpotSession(), CONFIG, Registration.homography(homography)).init(frame, BOX).fused
-    assert float(aligned.max()) == pytest.approx(0.9, abs=0.01)  # both spots cover each other
+    session = SpotSession()
+    tracker = Tracker(session, CONFIG, Registration.homography(homography))
+    tracker.init(frame, BOX)
+    assert tracker.track(frame).score == pytest.approx(0.9, abs=0.01)  # both spots cover each other
+    assert float(session.templates[0].max()) == pytest.approx(0.9, abs=0.01)
     apart = Tracker(SpotSession(), CONFIG).init(frame, BOX).fused
     assert float(apart.max()) < 0.5
     whole = fuse_frame(SpotSession(), frame, Registration.homography(homography))
