@@ -9,7 +9,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from tpf_ros.parameters import Settings
@@ -43,9 +43,11 @@ def write_video(path: Path, images: list[np.ndarray], pixel_format: str = "bgr0"
     return path
 
 
-def write_bag(path: Path, topics: dict[str, list[tuple]], storage: StoragePlugin = StoragePlugin.MCAP) -> Path:
+def write_bag(path: Path, topics: dict[str, list[tuple]], storage: StoragePlugin = StoragePlugin.MCAP, compression=CompressionMode.NONE) -> Path:
     """topics: name -> [(stamp, arrival, encoding or "png", image)], all ns; images are written as they are."""
-    with Writer(path, version=9, storage_plugin=storage) as writer:
+    writer = Writer(path, version=9, storage_plugin=storage)
+    writer.set_compression(compression, CompressionFormat.ZSTD)
+    with writer:
         entries = []
         for topic, messages in topics.items():
             kind = "CompressedImage" if messages[0][2] == "png" else "Image"
@@ -189,6 +191,18 @@ def test_a_topic_may_be_left_out_where_only_one_fits(tmp_path):
         open_source(str(many), "visible")
     with pytest.raises(SourceError, match=r"no image topic /nothing.*/cam/visible \(3\), /cam/thermal \(2\)"):
         open_source(f"{path}:/nothing", "visible")
+
+
+@pytest.mark.parametrize("compression", list(CompressionMode))
+def test_a_bag_damaged_in_the_middle_is_an_error_that_names_it(tmp_path, compression):
+    path = write_bag(tmp_path / "bag", two_cameras(stamps(30, 30), stamps(30, 30)), compression=compression)
+    [file] = path.glob("*.mcap*")
+    data = bytearray(file.read_bytes())
+    data[40:4040] = bytes(4000)
+    file.write_bytes(data)
+    with pytest.raises(SourceError, match="bag.*(damaged|cannot be read|that can be read)"):
+        for item in open_source(f"{path}:/cam/visible", "visible"):
+            item.load()
 
 
 def make_unusable(folder: Path) -> dict[str, str]:

@@ -6,9 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from rosbags.highlevel import AnyReader, AnyReaderError
-from rosbags.interfaces import Connection
-from rosbags.rosbag2 import ReaderError
+from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
 
 from tpf_ros.bad_image import BadImage
@@ -39,11 +37,23 @@ class BagSource:
 
     def __iter__(self) -> Iterator[Item]:
         with self._reader() as reader:
-            connections = [connection for connection in reader.connections if connection.topic == self._topic]
-            for index, (connection, arrival, raw) in enumerate(reader.messages(connections)):
-                message = reader.deserialize(raw, connection.msgtype)
-                stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+            index = 0
+            for stamp, arrival, message in self._messages(reader):
                 yield Item(stamp, arrival, partial(self._decode, message, index))
+                index += 1
+            if index != self.count:  # rosbags passes over what it cannot make out
+                raise SourceError(f"{self.name} is damaged: of its {self.count} messages {index} can be read")
+
+    def _messages(self, reader: AnyReader) -> Iterator[tuple]:
+        """(stamp, arrival, message) each."""
+        connections = [connection for connection in reader.connections if connection.topic == self._topic]
+        try:
+            for connection, arrival, raw in reader.messages(connections):
+                message = reader.deserialize(raw, connection.msgtype)
+                stamp = message.header.stamp
+                yield stamp.sec * 10**9 + stamp.nanosec, arrival, message
+        except Exception as error:  # whatever its decompressors and parsers raise where bytes are wrong
+            raise SourceError(f"{self.name} is damaged: {error}") from error
 
     def _decode(self, message, index: int) -> np.ndarray:
         try:
@@ -54,10 +64,14 @@ class BagSource:
     @contextmanager
     def _reader(self) -> Iterator[AnyReader]:
         try:
-            with AnyReader(bag_files(self._path), default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader:
-                yield reader
-        except (AnyReaderError, ReaderError, OSError) as error:
+            reader = AnyReader(bag_files(self._path), default_typestore=get_typestore(Stores.ROS2_HUMBLE))
+            reader.open()
+        except Exception as error:  # as above
             raise SourceError(f"{self._path} is not a rosbag that can be read: {error}") from error
+        try:
+            yield reader
+        finally:
+            reader.close()
 
 
 def is_bag(path: Path) -> bool:
