@@ -95,13 +95,14 @@ def _shrink(image: np.ndarray, to_source: np.ndarray, size: tuple[int, int]) -> 
     # Only the part that the crop covers is averaged, on a grid that starts at a whole pixel and, where the image ends
     # before a cell does, goes on with zeros.
     left, top = (int(max(0, np.floor(v))) for v in low)
-    columns, rows = (math.ceil((min(v, end) - start) / factor) for v, end, start in zip(high, (width, height), (left, top)))
+    right, bottom = min(high[0], width), min(high[1], height)
+    columns, rows = math.ceil((right - left) / factor), math.ceil((bottom - top) / factor)
     if columns < 1 or rows < 1:  # nothing of the image is in the crop
         return image, to_source
     part = image[top : top + rows * factor, left : left + columns * factor]
-    below, right = rows * factor - part.shape[0], columns * factor - part.shape[1]
-    if below or right:
-        part = cv2.copyMakeBorder(part, 0, below, 0, right, cv2.BORDER_CONSTANT)
+    missing_rows, missing_columns = rows * factor - part.shape[0], columns * factor - part.shape[1]
+    if missing_rows or missing_columns:
+        part = cv2.copyMakeBorder(part, 0, missing_rows, 0, missing_columns, cv2.BORDER_CONSTANT)
     part = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA)
     to_part = np.array([[1 / factor, 0, -left / factor], [0, 1 / factor, -top / factor], [0, 0, 1]])
     return part, to_part @ to_source

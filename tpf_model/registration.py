@@ -1,6 +1,6 @@
 """Where a thermal pixel lies in the visible image.
 
-Coordinates are continuous, as boxes are: the top-left corner of an image is (0, 0), its first pixel's centre (0.5, 0.5).
+Coordinates are continuous, as boxes are: an image's top-left corner is (0, 0), its first pixel's centre (0.5, 0.5).
 """
 
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class Registration:
         K_visible, K_thermal = _camera_matrix("visible", K_visible), _camera_matrix("thermal", K_thermal)
         R, t = _numbers("rotation", R, (3, 3)), _numbers("translation", t, (3,))
         if not np.allclose(R @ R.T, np.eye(3), atol=1e-3) or np.linalg.det(R) < 0:
-            raise ValueError("rotation is not a rotation matrix: its rows must be orthogonal unit vectors, determinant 1")
+            raise ValueError("rotation is not a rotation matrix: orthogonal rows of length 1, determinant 1")
         if not (np.isfinite(distance) and distance > 0):
             raise ValueError(f"plane distance is {distance} m, must be > 0")
         normal = np.array([0, 0, 1])
@@ -75,5 +75,6 @@ def _numbers(name: str, values, shape: tuple[int, ...]) -> np.ndarray:
 def _camera_matrix(name: str, values) -> np.ndarray:
     matrix = _numbers(f"{name} camera matrix", values, (3, 3))
     if matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
-        raise ValueError(f"{name} camera matrix has focal lengths {matrix[0, 0]:g}, {matrix[1, 1]:g}; is it calibrated?")
+        focal = f"{matrix[0, 0]:g}, {matrix[1, 1]:g}"
+        raise ValueError(f"{name} camera matrix has focal lengths {focal}, both must be > 0: is it calibrated?")
     return matrix

@@ -16,6 +16,9 @@ from tpf_model.runtime.session import TPFSession, fused_to_image
 from tpf_model.template import TemplateRule
 
 
+_MARGIN = 10.0  # pixels of the box that stay in the image
+
+
 class State(enum.IntEnum):
     """IDLE: no target. TRACKING: the box is this frame's. COASTING: the score is low, the box is the last one trusted.
 
@@ -121,6 +124,7 @@ class Tracker:
         """Take up the target in `box` of `frame`; ValueError says why a box cannot be one (see `validate_box`)."""
         box = validate_box(box, frame.size)
         self._size = frame.size
+        self._margin = min(_MARGIN, box[2], box[3])  # a smaller target is not blown up to the margin
         self._template = self._dynamic = self._session.fuse(*self._template_pair(frame, box))
         self._templates: TemplateRule[Pair] = TemplateRule(self._config.template_interval, self._config.template_score)
         self._trust(box)
@@ -140,7 +144,8 @@ class Tracker:
         fused = self._session.fuse(*crop_pair(frame, crop, self._registration))
         found, score = decode(*self._session.predict(self._template, self._dynamic, fused), window)
         in_crop = tuple(value * crop.size for value in found)
-        self._step(clip_box(self._limit_size(crop.box_to_image(in_crop)), frame.size), score)
+        box = self._limit_size(crop.box_to_image(in_crop))
+        self._step(clip_box(box, frame.size, self._margin), score)
         self._update_template(frame, score)
         return Estimate(self._box, score, self._state, crop, fused)
 

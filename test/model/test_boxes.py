@@ -12,7 +12,9 @@ def test_a_box_comes_back_as_floats():
     assert all(type(value) is float for value in box)
 
 
-@pytest.mark.parametrize("box", [(-20, -20, 30, 30), (630, 470, 100, 100), (-50, -50, 1000, 1000), (10.2, 10.2, 0.4, 0.4)])
+@pytest.mark.parametrize(
+    "box", [(-20, -20, 30, 30), (630, 470, 100, 100), (-50, -50, 1000, 1000), (10.2, 10.2, 0.4, 0.4)]
+)
 def test_a_box_partly_inside_or_tiny_is_accepted(box):
     assert validate_box(box, SIZE) == box
 
@@ -40,7 +42,15 @@ def test_clipping_leaves_a_box_inside_alone():
 
 
 @pytest.mark.parametrize(
-    "box", [(-200, 100, 50, 60), (700, 100, 50, 60), (100, -200, 50, 60), (100, 900, 50, 60), (-1e4, -1e4, 3e4, 3e4)]
+    "box",
+    [
+        (100, 100, 4, 4),
+        (-200, 100, 50, 60),
+        (700, 100, 50, 60),
+        (100, -200, 50, 60),
+        (100, 900, 50, 60),
+        (-1e4, -1e4, 3e4, 3e4),
+    ],
 )
 def test_a_clipped_box_keeps_the_margin_inside_the_image(box):
     x, y, w, h = clip_box(box, SIZE, margin=10)

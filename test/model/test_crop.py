@@ -8,7 +8,7 @@ from tpf_model.crop import Crop, sample, warp
 
 
 def value_at(image, x, y):
-    """Bilinear value of `image` at continuous (x, y), zero outside; the centre of pixel (i, j) is (i + 0.5, j + 0.5)."""
+    """Bilinear value of `image` at continuous (x, y), zero outside; the first pixel's centre is (0.5, 0.5)."""
     height, width = image.shape[:2]
     left, top = math.floor(x - 0.5), math.floor(y - 0.5)
     total = 0.0

@@ -125,8 +125,9 @@ def test_a_lost_target_is_found_beyond_the_tracking_region_after_enough_frames()
 
 
 def test_a_lost_target_is_taken_up_at_the_region_s_edge_in_spite_of_a_weak_spot_in_its_middle():
-    weak, far = scene(BOX, score=0.4), moved(70, 60)
-    frame = Frame(*(np.maximum(a, b) for a, b in ((weak.visible, scene(far).visible), (weak.thermal, scene(far).thermal))))
+    far = moved(70, 60)
+    weak, bright = scene(BOX, score=0.4), scene(far)
+    frame = Frame(weak.visible + bright.visible, weak.thermal + bright.thermal)
     tracker = lost()
     for _ in range(CONFIG.recover_frames):
         estimate = tracker.track(frame)
@@ -154,6 +155,14 @@ def test_the_box_stays_in_the_image_when_the_target_leaves_it():
     for step in range(1, 60):
         x, y, w, h = tracker.track(scene(moved(10 * step, 0))).box
         assert 0 <= x and x + w <= SIZE[0] and w >= 10 and h >= 10
+
+
+def test_a_target_of_a_few_pixels_keeps_its_size():
+    box = (300, 200, 6, 5)
+    tracker = Tracker(SpotSession(), CONFIG)
+    tracker.init(scene(box), box)
+    for step in range(1, 10):
+        assert iou(tracker.track(scene(moved(step, step, box))).box, moved(step, step, box)) > 0.6
 
 
 def test_one_wild_size_does_not_run_away():
@@ -252,7 +261,8 @@ def test_bad_settings_are_refused_by_name(name, value):
 
 def test_the_real_network_gives_the_same_boxes_for_the_same_frames():
     rng = np.random.default_rng(0)
-    frames = [Frame(rng.integers(0, 255, (240, 320, 3), np.uint8), rng.integers(0, 255, (120, 160), np.uint8)) for _ in range(4)]
+    visible, thermal = rng.integers(0, 255, (4, 240, 320, 3), np.uint8), rng.integers(0, 255, (4, 120, 160), np.uint8)
+    frames = [Frame(*images) for images in zip(visible, thermal)]
     session = open_session("tiny", device="cpu", weights="random")
     config = TrackerConfig(coast_score=0.0, recover_score=0.0, template_score=0.0, template_interval=2)
 
