@@ -80,8 +80,9 @@ class Worker:
     ):
         self.enabled = True  # while not, the state is IDLE, no model runs and the target is kept
         self.state = State.IDLE
-        self.processed = 0  # frames
-        self.failed = 0  # of them and of initialisations, those in which the tracker raised an error
+        self.processed = 0  # frames, each once
+        self.dropped = 0  # frames passed over because a newer one was there
+        self.failed = 0  # frames and initialisations in which the tracker raised an error
         self.busy_since: float | None = None  # time.monotonic() of the start of the present frame
         self._buffer, self._health, self._publish, self._report = buffer, health, publish, report
         self._session = session
@@ -91,6 +92,7 @@ class Worker:
         self._requests: dict[str, Callable[[], None]] = {}
         self._lock = threading.Lock()
         self._regions: deque[tuple[int, Crop]] = deque(maxlen=_REMEMBERED_REGIONS)
+        self._newest = 0  # number of the newest frame processed
         self._last = Result(None, (Health.SILENT, Health.SILENT))
         self._thread = threading.Thread(target=self._run, name="tpf_worker", daemon=True)
 
@@ -105,11 +107,6 @@ class Worker:
     def offer(self, seen: BufferedFrame) -> None:
         """Process a frame of the buffer, unless a newer one comes before its turn."""
         self._mailbox.put(seen)
-
-    @property
-    def dropped(self) -> int:
-        """Frames that a newer one replaced before their turn."""
-        return self._mailbox.dropped
 
     def region(self, seen: BufferedFrame) -> Crop | None:
         """The region of `seen` that was searched, and shown as its fused image; None if it was not."""
@@ -139,8 +136,8 @@ class Worker:
             self._serve()
             if seen is None:
                 self._publish_stale()
-            elif self._last.seen is None or seen.note.number > self._last.seen.note.number:
-                self._process(seen)  # else catching up has been there
+            elif seen.note.number > self._newest:  # else catching up has been there
+                self._process(seen)
 
     def _serve(self) -> None:
         with self._lock:
@@ -187,8 +184,14 @@ class Worker:
             self._emit(self._result(seen, frame, State.ERROR, self._last.box))
         else:
             self._run_tracker(seen, frame, lambda: self._tracker.track(frame))
-        self.processed += 1
+        self._count(seen.note.number)
         self.busy_since = None
+
+    def _count(self, number: int) -> None:
+        if number > self._newest:  # else it is looked at again, for a new target
+            self.processed += 1
+            self.dropped += number - self._newest - 1
+            self._newest = number
 
     def _run_tracker(self, seen: BufferedFrame, frame: Frame, step: Callable[[], Estimate]) -> None:
         """One step of the tracker. Whatever it raises is this frame's result, and the next frame is tried again."""

@@ -1,0 +1,117 @@
+"""Starting, failing to start, and ending, in every state."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tpf_interfaces.srv import InitTarget
+
+BOX = (100, 80, 40, 40)
+
+
+@pytest.fixture(scope="module")
+def tracker(start_tracker):
+    """A node whose parameters were wrong from the start: it lives, unconfigured."""
+    arguments = ("-p", "sync.max_difference:=far", "-p", "tracker.lost_afetr:=3")
+    tracker = start_tracker({"model": "enormous"}, arguments)
+    tracker.until(lambda: tracker.levels, "there are no diagnostics")
+    return tracker
+
+
+def refusal(tracker):
+    """What the log says of a configuration that fails."""
+    begin = len(tracker.log())
+    assert not tracker.transition("configure")
+    assert tracker.state() == "unconfigured"
+    return tracker.log()[begin:]
+
+
+def test_parameters_that_were_wrong_from_the_start_are_put_right_one_by_one(tracker):
+    assert "unknown parameter 'tracker.lost_afetr'; did you mean 'tracker.lost_after'?" in tracker.log()
+    assert "sync.max_difference" in refusal(tracker)
+    assert tracker.set_parameters(sync__max_difference=0.03)[0].successful
+    assert "'enormous'" in (text := refusal(tracker)) and "base, small, tiny" in text
+    level = lambda: tracker.levels["tracker"]
+    tracker.until(lambda: level()[0] == b"\x02" and "enormous" in level()[1], "no error in the diagnostics")
+    assert not tracker.set_parameters(model="huge")[0].successful
+    assert tracker.set_parameters(model="tiny")[0].successful
+
+
+def test_weights_that_cannot_be_used_are_named(tracker, tmp_path):
+    tracker.set_parameters(model="tiny", sync__max_difference=0.02, device="cpu")
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00 not a header")
+    for path in (tmp_path / "missing.safetensors", damaged):
+        tracker.set_parameters(weights=str(path))
+        assert str(path) in refusal(tracker)
+
+
+def test_a_gpu_that_is_not_there_is_an_error(tracker):
+    torch = pytest.importorskip("torch")
+    tracker.set_parameters(model="tiny", sync__max_difference=0.02, weights="random")
+    wanted = f"cuda:{torch.cuda.device_count()}"
+    tracker.set_parameters(device=wanted)
+    assert f"device '{wanted}'" in refusal(tracker)
+
+
+def test_once_put_right_it_tracks_and_can_start_again(tracker):
+    tracker.set_parameters(model="tiny", sync__max_difference=0.02, weights="random", device="cpu")
+    for _ in range(2):
+        assert tracker.transition("configure") and tracker.state() == "inactive"
+        refused = tracker.init(BOX)
+        assert refused.error_code == InitTarget.Response.NOT_ACTIVE and "activate" in refused.message
+        assert tracker.transition("activate")
+        tracker.show()
+        response = tracker.init(BOX)
+        tracker.pump(lambda: tracker.targets[-1].id == response.id, "the target is not taken up")
+        assert tracker.transition("deactivate") and tracker.transition("cleanup")
+    assert tracker.transition("shutdown")
+    assert tracker.end(signal.SIGINT) == 0
+
+
+SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+
+
+@pytest.fixture
+def starting(start_tracker):
+    """A node that goes to ACTIVE by itself."""
+    return start_tracker({"tracker.coast_score": 0.0})
+
+
+def ends_cleanly(tracker, number):
+    code = tracker.end(number)
+    assert code == 0 and "Traceback" not in tracker.log(), f"exit code {code}:\n{tracker.log()}"
+
+
+@SIGNALS
+@pytest.mark.parametrize("state", ["unconfigured", "inactive", "active"])
+def test_a_signal_ends_it_cleanly(start_tracker, state, number):
+    tracker = start_tracker({"autostart": False})
+    if state != "unconfigured":
+        assert tracker.transition("configure")
+    if state == "active":
+        assert tracker.transition("activate")
+    assert tracker.state() == state
+    ends_cleanly(tracker, number)
+
+
+@SIGNALS
+def test_a_signal_ends_it_cleanly_while_it_tracks(starting, number):
+    starting.wait_for_state("active")
+    starting.show()
+    assert starting.init(BOX).success
+    for _ in range(5):
+        starting.send_pair()
+    ends_cleanly(starting, number)
+
+
+def test_a_signal_while_it_loads_the_model_ends_it_cleanly(starting):
+    starting.until(lambda: "loading" in starting.log(), "it does not start by itself")
+    ends_cleanly(starting, signal.SIGINT)
+
+
+def test_a_signal_while_it_is_being_imported_ends_it_cleanly(starting):
+    modules = f"/proc/{starting.process.pid}/maps"
+    starting.until(lambda: "libtorch" in Path(modules).read_text(), "it does not import torch")
+    ends_cleanly(starting, signal.SIGTERM)

@@ -1,0 +1,190 @@
+"""Cameras as they are: silent, black, frozen, late, of unequal rates, with clocks that are off or fall back."""
+
+import math
+import time
+
+import numpy as np
+import pytest
+from rosgraph_msgs.msg import Clock
+
+from tpf_interfaces.msg import TrackedTarget
+from tpf_ros.stamps import to_nanoseconds, to_stamp
+
+BOX = (100, 80, 40, 40)
+OK, SILENT, BLACK = TrackedTarget.HEALTH_OK, TrackedTarget.HEALTH_SILENT, TrackedTarget.HEALTH_BLACK
+PERIOD = 33_333_333
+
+
+@pytest.fixture(scope="module")
+def running(start_tracker):
+    # On a busy machine a camera may pause longer than usual: silence is only what lasts.
+    tracker = start_tracker({"tracker.coast_score": 0.0, "health.silent_after": 1.0, "output.timeout": 0.5})
+    tracker.wait_for_state("active")
+    tracker.until(lambda: tracker.targets, "nothing is published before the first image")
+    first = tracker.targets[0]
+    assert first.state == first.IDLE and first.visible_health == first.thermal_health == SILENT
+    assert to_nanoseconds(first.header.stamp) == 0 and math.isnan(first.latency)
+    return tracker
+
+
+@pytest.fixture
+def tracker(running):
+    """ACTIVE, with both cameras well and a target."""
+    running.pump(lambda: both_used(running), "the cameras do not recover")
+    response = running.init(BOX)
+    assert response.success, response.message
+    running.pump(lambda: running.targets[-1].id == response.id, "the target is not taken up")
+    return running
+
+
+def both_used(tracker):
+    last = tracker.targets[-1]
+    return last.visible_health == last.thermal_health == OK and not math.isnan(last.sync_error)
+
+
+def pairs_since(tracker, begin):
+    """{visible stamp: thermal stamp} of what came out since the index `begin`."""
+    fresh = [target for target in tracker.targets[begin:] if not math.isnan(target.sync_error)]
+    return {to_nanoseconds(target.visible_stamp): to_nanoseconds(target.thermal_stamp) for target in fresh}
+
+
+@pytest.mark.parametrize("silent", ["visible", "thermal"])
+def test_one_camera_goes_silent_and_comes_back(tracker, silent):
+    alive = "thermal" if silent == "visible" else "visible"
+    health = f"{silent}_health"
+    tracker.pump(
+        lambda: getattr(tracker.targets[-1], health) == SILENT and tracker.targets[-1].state == TrackedTarget.TRACKING,
+        "the node does not go on with one camera",
+        lambda: tracker.send(**{alive: tracker.next_stamp()}),
+    )
+    target = tracker.targets[-1]
+    assert target.header.frame_id == f"{alive}_optical"
+    assert to_nanoseconds(getattr(target, f"{silent}_stamp")) == 0 and math.isnan(target.sync_error)
+    assert to_nanoseconds(target.header.stamp) == to_nanoseconds(getattr(target, f"{alive}_stamp")) > 0
+    tracker.until(
+        lambda: tracker.levels[silent] == (b"\x01", f"no images on {tracker.namespace}/{silent}/image"),
+        "no warning in the diagnostics",
+        lambda: tracker.send(**{alive: tracker.next_stamp()}),
+    )
+    tracker.pump(lambda: both_used(tracker), "it does not recover")
+    assert tracker.targets[-1].id == target.id and tracker.targets[-1].state == TrackedTarget.TRACKING
+
+
+def test_a_black_camera_is_left_out(tracker):
+    def send_black():
+        stamp = tracker.next_stamp()
+        tracker.send(stamp, stamp, visible_image=np.zeros((240, 320, 3), np.uint8))
+
+    tracker.pump(lambda: tracker.targets[-1].visible_health == BLACK, "black is not noticed", send_black)
+    assert tracker.targets[-1].state == TrackedTarget.TRACKING
+    tracker.until(lambda: tracker.levels["visible"][0] == b"\x01", "no warning in the diagnostics", send_black)
+    tracker.pump(lambda: both_used(tracker), "it does not recover")
+
+
+def test_when_all_is_silent_the_target_says_so_again_and_again(tracker):
+    target_id, seen = tracker.targets[-1].id, len(tracker.targets)
+    stamp = tracker.targets[-1].header.stamp
+    tracker.until(lambda: [t.state for t in tracker.targets[seen:]].count(TrackedTarget.ERROR) >= 3, "silence is not published")
+    for target in (last := tracker.targets[-3:]):
+        assert target.visible_health == target.thermal_health == SILENT
+        assert target.confidence == 0 and target.id == target_id
+        assert to_nanoseconds(target.header.stamp) >= to_nanoseconds(stamp)
+    assert last[0].latency < last[1].latency < last[2].latency, "a stale box must show its age"
+    tracker.until(lambda: tracker.levels["tracker"][0] == b"\x02", "no error in the diagnostics")
+    tracker.pump(lambda: tracker.targets[-1].state == TrackedTarget.TRACKING, "it does not recover")
+
+
+def test_a_thermal_clock_that_is_off_is_put_right_by_the_offset(tracker):
+    lag = 40_000_000
+
+    def send():
+        stamp = tracker.next_stamp()
+        tracker.send(stamp, stamp - lag)
+
+    # Uncorrected, each pair would be of neighbouring frames, 6.7 ms apart.
+    assert tracker.set_parameters(sync__thermal_offset=0.04)[0].successful
+    begin = len(tracker.targets)
+    tracker.pump(lambda: len(pairs_since(tracker, begin)) > 5, "no pairs", send)
+    pairs = list(pairs_since(tracker, begin).items())[1:]
+    assert all(thermal == visible - lag for visible, thermal in pairs), pairs
+    assert all(abs(target.sync_error) < 1e-6 for target in tracker.targets[-2:])
+    assert tracker.set_parameters(sync__thermal_offset=0.0)[0].successful
+
+
+def test_unequal_rates_pair_nearest_stamps(tracker):
+    """30 Hz and 9 Hz: a pair for every thermal image, none more than half a visible period apart."""
+    begin, start, sent = len(tracker.targets), tracker.next_stamp(), []
+
+    def send():
+        stamp, thermal = tracker.next_stamp(), start + len(sent) * 111_111_111
+        tracker.send(stamp, thermal if thermal <= stamp else None)
+        if thermal <= stamp:
+            sent.append(thermal)
+
+    def pairs():
+        return {visible: thermal for visible, thermal in pairs_since(tracker, begin).items() if visible >= start}
+
+    tracker.pump(lambda: len(pairs()) > 4, "no pairs", send)
+    for visible, thermal in pairs().items():
+        assert thermal in sent
+        assert abs(thermal - visible) <= PERIOD / 2 + 1
+
+
+@pytest.mark.parametrize("late", ["visible", "thermal"])
+def test_a_camera_that_starts_late_joins(start_tracker, late, request):
+    """The first seconds have one camera only: it is used, and the pairs after are of equal stamps."""
+    tracker = request.getfixturevalue("tracker")
+    assert tracker.transition("deactivate") and tracker.transition("activate")
+    begin, early = len(tracker.targets), "thermal" if late == "visible" else "visible"
+    for _ in range(10):  # a second each
+        tracker.send(**{early: tracker.next_stamp(10**9)})
+        tracker.spin(0.2)
+    tracker.pump(
+        lambda: getattr(tracker.targets[-1], f"{late}_health") == SILENT and len(tracker.targets) > begin + 3,
+        "the early camera is not used",
+        lambda: tracker.send(**{early: tracker.next_stamp()}),
+    )
+    begin = len(tracker.targets)
+    tracker.pump(lambda: len(pairs_since(tracker, begin)) > 2, "no pairs once both are there")
+    assert all(visible == thermal for visible, thermal in pairs_since(tracker, begin).items())
+
+
+def test_a_looped_bag_goes_on(tracker):
+    first = tracker._stamp
+    tracker.pump(lambda: tracker._stamp > first + 2 * 10**9, "")
+    target_id = tracker.targets[-1].id
+    for _ in range(2):
+        tracker._stamp = first
+        begin = len(tracker.targets)
+        tracker.pump(lambda: len(pairs_since(tracker, begin)) > 3, "no pairs after the loop")
+        assert all(visible == thermal for visible, thermal in pairs_since(tracker, begin).items())
+        assert tracker.targets[-1].id == target_id
+    tracker._stamp = time.time_ns()
+
+
+def test_simulated_time_that_jumps_back(tracker):
+    assert tracker.set_parameters(use_sim_time=True)[0].successful
+    now = [1000 * 10**9]
+    tracker.pump(lambda: 0 <= tracker.targets[-1].latency < 1, "latency is not in simulated time", lambda: step(tracker, now))
+    now[0] = 10 * 10**9
+    begin = len(tracker.targets)
+    tracker.pump(
+        lambda: len(pairs_since(tracker, begin)) > 3 and 0 <= tracker.targets[-1].latency < 1,
+        "it does not follow the clock back",
+        lambda: step(tracker, now),
+    )
+    newest = to_nanoseconds(tracker.targets[-1].visible_stamp)
+    assert tracker.init(BOX, stamp=newest).success, "the buffer holds what came after the jump"
+    assert tracker.set_parameters(use_sim_time=False)[0].successful
+    tracker._stamp = time.time_ns()
+
+
+
+
+def step(tracker, now):
+    """One frame of simulated time: the clock, and both images of that moment."""
+    now[0] += PERIOD
+    if not hasattr(tracker, "clock"):
+        tracker.clock = tracker.node.create_publisher(Clock, "/clock", 10)
+    tracker.clock.publish(Clock(clock=to_stamp(now[0])))
+    tracker.send(now[0], now[0])
