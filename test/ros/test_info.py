@@ -1,0 +1,52 @@
+import json
+
+import pytest
+
+from tpf_ros import cli
+
+
+def info(capsys, *arguments) -> dict:
+    assert cli.main(["info", "--device", "cpu", "--json", *arguments]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_base_has_the_published_size(capsys):
+    description = info(capsys, "--model", "base", "--weights", "random")
+    counts = description["parameters"]
+    assert 14_200 <= counts["pfa"] <= 14_400
+    assert 92_120_000 <= counts["total"] <= 92_140_000
+    assert counts["total"] == counts["pfa"] + counts["encoder"] + counts["head"]
+    assert all(type(count) is int for count in counts.values())
+    assert description["tokens"] == {"template": 64, "dynamic": 64, "search": 256, "total": 384}
+    assert description["sizes"]["token_stride"] == 1 and description["sizes"]["search_size"] == 256
+
+
+def test_it_says_how_the_model_runs_here_and_what_its_weights_are(capsys):
+    description = info(capsys, "--model", "tiny", "--weights", "random")
+    assert (description["model"], description["runtime"], description["device"]) == ("tiny", "eager", "cpu")
+    assert description["scan"] == "blocked" and description["precision"] in ("float32", "bfloat16")
+    assert "random" in description["weights"]["source"]
+
+
+def test_a_model_without_weights_is_described_all_the_same(capsys):
+    assert info(capsys, "--model", "base")["weights"] == {"source": "none shipped"}
+
+
+def test_the_text_shows_the_same_numbers(capsys):
+    assert cli.main(["info", "--model", "tiny", "--weights", "random", "--device", "cpu"]) == 0
+    lines = dict(line.split(":", 1) for line in capsys.readouterr().out.splitlines())
+    total = info(capsys, "--model", "tiny", "--weights", "random")["parameters"]["total"]
+    assert lines["parameters.total"].strip() == f"{total:,}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--model", "huge"], "unknown model 'huge'; known: base, small, tiny"),
+        (["--device", "tpu"], "unknown device 'tpu'"),
+        (["--weights", "nowhere.safetensors"], "weights file nowhere.safetensors does not exist"),
+    ],
+)
+def test_what_is_not_there_is_an_error_that_names_it(capsys, arguments, said):
+    assert cli.main(["info", *arguments]) == 2
+    assert said in capsys.readouterr().err
