@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--clip", type=Path, default=CLIP, help="folder of the clip; default: the one in the source checkout"
     )
+    parser.add_argument("--rate", type=float, default=1.0, help="speed of the replay; default: %(default)s, real time")
     parser.add_argument("--first", type=int, default=FIRST, help="first frame to play; default: %(default)s")
     parser.add_argument("--last", type=int, default=LAST, help="last frame to play; default: %(default)s")
 
@@ -54,11 +55,12 @@ def run(args: argparse.Namespace) -> int:
         init_frame=init_frame,
         out=args.out,
         first_frame=args.first,
+        rate=args.rate,
         parameters={"model": args.model, **parse_parameters(args.param)},
     )
     _say("1/4 writing the clip to a rosbag")
     _write_bag(plan.bag, args)
-    _say(f"2/4 starting the node and playing frames {args.first}..{args.last} to it in real time")
+    _say(f"2/4 starting the node and playing frames {args.first}..{args.last} to it")
     recording = replay(plan)
 
     from tpf_ros.annotated_video import write_annotated_video  # not above: PyTorch takes seconds to import

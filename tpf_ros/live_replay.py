@@ -45,7 +45,7 @@ def run_replay(plan: Plan) -> Recording:
         stack.callback(recorder.close)
         player = Player(plan)
         stack.callback(player.process.stop)
-        _play(plan, observer, node, player, recorder)
+        refused = _play(plan, observer, node, player, recorder)
         return Recording(
             plan,
             list(player.sent["visible"]),
@@ -53,6 +53,7 @@ def run_replay(plan: Plan) -> Recording:
             recorder.published,
             recorder.diagnostics,
             recorder.fused_images,
+            refused,
             startup,
             node.peak_memory(),
         )
@@ -134,8 +135,8 @@ class Player:
                 self.ended = self.ended or "end" in message
 
 
-def _play(plan: Plan, observer, node: ChildProcess, player: Player, recorder: Recorder) -> None:
-    """Start the player and stay until it has ended and nothing more comes."""
+def _play(plan: Plan, observer, node: ChildProcess, player: Player, recorder: Recorder) -> int:
+    """Start the player and stay until it has ended and nothing more comes; return how many initialisations were refused."""
     initialiser = _Initialiser(plan, observer, node, player, recorder)
     status = _StatusLine()
 
@@ -161,6 +162,7 @@ def _play(plan: Plan, observer, node: ChildProcess, player: Player, recorder: Re
     status.finish(player, recorder)
     if not initialiser.done:
         raise node.failure(f"was never initialised: the replay ended before frame {plan.init_frame} was answered")
+    return initialiser.refused
 
 
 class _Initialiser:
@@ -173,7 +175,7 @@ class _Initialiser:
         self._future = None
         self._scanned = 0  # sent visible images looked at
         self._waiting: deque[int] = deque()  # stamps of initial frames
-        self.done = 0
+        self.done = self.refused = 0
 
     def step(self) -> None:
         sent = self._player.sent["visible"]
@@ -200,9 +202,12 @@ class _Initialiser:
         )
 
     def _accept(self, response: InitTarget.Response) -> None:
-        if not response.success:
+        if response.success:
+            self.done += 1
+        elif self.done:  # in a later pass: the report says how often
+            self.refused += 1
+        else:
             raise self._node.failure(f"refused the target (error {response.error_code}): {response.message}")
-        self.done += 1
 
 
 class _StatusLine:

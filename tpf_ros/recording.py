@@ -60,5 +60,6 @@ class Recording:
     published: list[Published]
     diagnostics: dict[str, str]  # the node's last
     fused_images: int
+    refused: int  # initialisations, after the first pass
     startup: float  # s, from the node's start to ACTIVE
     peak_memory: int  # bytes, the node's

@@ -11,6 +11,8 @@ from tpf_ros.recording import Plan, Recording
 from tpf_ros.sources import SourceError
 from tpf_ros.sources.bag import BagSource
 
+OUTPUTS = ("annotated.mp4", "fused.mp4", "boxes.csv", "summary.json", "summary.txt", "timeline.png")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bag", type=Path, help="rosbag2 folder, .mcap or .db3 file")
@@ -125,6 +127,8 @@ def replay(plan: Plan) -> Recording:
     from tpf_ros.live_replay import run_replay
 
     plan.out.mkdir(parents=True, exist_ok=True)
+    for name in OUTPUTS:  # an earlier replay's, which would be taken for this one's if this one fails
+        (plan.out / name).unlink(missing_ok=True)
     try:
         return run_replay(plan)
     except ChildFailed as error:

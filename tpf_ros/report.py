@@ -113,6 +113,7 @@ def summarise(recording: Recording, scored: list[Scored], truth: dict[int, Box])
             **{state: states[state] for state in ("tracking", "coasting", "lost", "error")},
             "fused_images": recording.fused_images,
             "initialisations": len({result.id for result in results}),
+            "refused": recording.refused,
         },
         "player_late_ms": _percentiles([sent.late / 1e6 for sent in recording.visible]),
         "latency_ms": {

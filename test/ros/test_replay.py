@@ -91,7 +91,7 @@ def test_ctrl_c_ends_the_node_and_the_player(bag, tmp_path, domain_id, when):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["--init", "1,2,3,4", "--param", "model:=huge"], "unknown model 'huge'"),
+        (["--init", "1,2,3,4", "--param", "model:=huge"], "model is 'huge'"),
         (["--init", "9000,9000,30,30"], "outside"),
         (["--init", "500,150,80,240", "--param", "weights:=/nowhere.safetensors"], "/nowhere.safetensors"),
     ],

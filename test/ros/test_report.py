@@ -18,7 +18,7 @@ def recording(out: Path, published: list[Published], frames: int = 10) -> Record
     """Visible images at 10 Hz from frame 20 on; the target is initialised at frame 22."""
     plan = Plan(Path("bag"), "/v", "/t", (0, 0, 10, 10), 22, out, first_frame=20)
     sent = [Sent(20 + i, 0, SECOND + 100 * i * MS, SECOND + (100 * i + 1) * MS, 1 * MS) for i in range(frames)]
-    return Recording(plan, sent, sent, published, {}, 0, startup=5.0, peak_memory=10**9)
+    return Recording(plan, sent, sent, published, {}, 0, 0, startup=5.0, peak_memory=10**9)
 
 
 def result(frame: int, latency_ms: int, box, state: str = "tracking", id: int = 1) -> Published:
