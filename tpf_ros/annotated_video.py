@@ -1,8 +1,7 @@
-"""annotated.mp4: every visible image of the bag beside the thermal one, as an operator saw them, with the true and the
-estimated box.
+"""annotated.mp4: every visible image of the bag beside the thermal one, with the true and the estimated box.
 
-The estimate on an image is the newest one that had been received when the image was published, so it lags by the node's
-latency.
+It shows what an operator saw: the estimate on an image is the newest one that had been received when the image was
+published, so it lags by the node's latency.
 """
 
 from collections.abc import Iterator
@@ -30,8 +29,8 @@ _CAPTION = "white: true box    colour: the newest estimate published when this i
 def write_annotated_video(path: Path, recording: Recording, truth: dict[int, Box]) -> None:
     """Write the first pass over the bag at the speed it was played. `truth`: true boxes by frame.
 
-    The thermal image lies as the node's registration says; with registration.method plane as if fields of view were
-    equal.
+    The thermal image lies as the node's registration says; with registration.method plane as if both cameras had the
+    same field of view.
     """
     plan = recording.plan
     visible = BagSource(plan.bag, plan.visible, "visible")

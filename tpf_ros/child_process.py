@@ -16,14 +16,12 @@ class ChildProcess:
     Standard error goes to `log`, standard output too unless `pipe`; then `stdin` and `stdout` are pipes of text lines.
     """
 
-    def __init__(
-        self, name: str, command: list[str], log: Path, environment: dict[str, str] | None = None, pipe: bool = False
-    ):
+    def __init__(self, name: str, command: list[str], log: Path, pipe: bool = False):
         self.name, self.log = name, log
         with open(log, "w") as file:
             self._process = subprocess.Popen(
                 command,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.PIPE if pipe else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if pipe else file,
                 stderr=file,

@@ -10,10 +10,9 @@ _OLD_RELEASES = ("humble", "iron", "jazzy")
 
 
 def image_profile() -> dict[str, str]:
-    """The environment that gives a process the profile: Fast DDS's default shared-memory segment is smaller than one
-    image.
+    """The environment variable that gives a process the profile, and its value. Other middlewares ignore it.
 
-    Empty where the user has set a profile. Other middlewares ignore it.
+    Without it Fast DDS's shared-memory segment is smaller than one image. Empty where the user has set a profile.
     """
     if any(variable in os.environ for variable in VARIABLES):
         return {}

@@ -9,7 +9,6 @@ from collections import deque
 from contextlib import ExitStack, contextmanager
 
 import rclpy
-from builtin_interfaces.msg import Time
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
@@ -17,10 +16,13 @@ from tpf_interfaces.srv import InitTarget
 from tpf_ros.bag_schedule import open_bag
 from tpf_ros.child_process import ChildFailed, ChildProcess
 from tpf_ros.dds_profile import image_profile
-from tpf_ros.node_process import NODE_NAME, activate, start_node
+from tpf_ros.node_process import activate, start_node
+from tpf_ros.parameter_file import NODE
 from tpf_ros.recorder import Recorder
 from tpf_ros.recording import Plan, Recording, Sent
+from tpf_ros.stamps import to_stamp
 
+DISCOVERY = 30.0  # s that the player and the node may take to find each other
 DRAIN = 2.0  # s without a result after which none is expected any more
 
 
@@ -78,7 +80,7 @@ def _refuse_other_publishers(observer, namespace: str) -> None:
     end = time.monotonic() + 1.0  # discovery
     while time.monotonic() < end:
         observer.executor.spin_once(0.1)
-    for name in ("visible/image", "thermal/image"):
+    for name in ("visible/image", "thermal/image", "visible/image/compressed", "thermal/image/compressed"):
         topic = f"{namespace.rstrip('/')}/{name}"
         if observer.count_publishers(topic):
             raise ChildFailed(
@@ -100,23 +102,22 @@ class Player:
     """The process that publishes the bag (`bag_player.py`), and what it has `sent` so far, by stream."""
 
     def __init__(self, plan: Plan):
-        command = [
-            sys.executable,
-            "-m",
-            "tpf_ros.bag_player",
-            str(plan.bag),
-            "--visible",
-            plan.visible,
-            "--thermal",
-            plan.thermal,
-        ]
-        command += ["--namespace", plan.namespace, "--rate", str(plan.rate)]
-        command += ["--passes", str(plan.passes), "--duration", str(plan.duration)]
+        command = [sys.executable, "-m", "tpf_ros.bag_player", str(plan.bag)]
+        command += ["--visible", plan.visible, "--thermal", plan.thermal, "--namespace", plan.namespace]
+        command += ["--rate", str(plan.rate), "--passes", str(plan.passes), "--duration", str(plan.duration)]
         self.process = ChildProcess("player", command, plan.out / "player.log", pipe=True)
         self.sent: dict[str, deque[Sent]] = {"visible": deque(), "thermal": deque()}
         self.ready = self.ended = False
         self._first_frame = plan.first_frame
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def check(self) -> None:
+        """ChildFailed if the process has ended before it has played everything."""
+        if not self.process.is_running():
+            self._listener.join()  # its last words may still be in the pipe
+            if not self.ended:
+                self.process.check()
 
     def start(self) -> None:
         self.process.stdin.write("start\n")
@@ -136,18 +137,20 @@ class Player:
 
 
 def _play(plan: Plan, observer, node: ChildProcess, player: Player, recorder: Recorder) -> int:
-    """Start the player and stay until it has ended and nothing more comes; return how many initialisations were refused."""
+    """Start the player and stay until nothing more comes; return how many initialisations were refused."""
     initialiser = _Initialiser(plan, observer, node, player, recorder)
     status = _StatusLine()
 
     def spin() -> None:
         observer.executor.spin_once(0.05)
         node.check()
-        if not player.ended:
-            player.process.check()
+        player.check()
 
+    deadline = time.monotonic() + DISCOVERY
     while not player.ready:
         spin()
+        if time.monotonic() > deadline:
+            raise node.failure(f"does not listen to visible/image and thermal/image in {plan.namespace}")
     player.start()
     while not player.ended:
         spin()
@@ -161,7 +164,7 @@ def _play(plan: Plan, observer, node: ChildProcess, player: Player, recorder: Re
             quiet_since, newest = time.monotonic(), recorder.newest
     status.finish(player, recorder)
     if not initialiser.done:
-        raise node.failure(f"was never initialised: the replay ended before frame {plan.init_frame} was answered")
+        raise node.failure(f"published nothing for frame {plan.init_frame} or later, so it was not initialised")
     return initialiser.refused
 
 
@@ -170,7 +173,7 @@ class _Initialiser:
 
     def __init__(self, plan: Plan, observer, node: ChildProcess, player: Player, recorder: Recorder):
         self._plan, self._node, self._player, self._recorder = plan, node, player, recorder
-        service = f"{plan.namespace.rstrip('/')}/{NODE_NAME}/init"
+        service = f"{plan.namespace.rstrip('/')}/{NODE}/init"
         self._client = observer.create_client(InitTarget, service)
         self._future = None
         self._scanned = 0  # sent visible images looked at
@@ -193,7 +196,7 @@ class _Initialiser:
     def _request(self, stamp: int) -> InitTarget.Request:
         x, y, width, height = self._plan.init_box
         return InitTarget.Request(
-            stamp=Time(sec=stamp // 10**9, nanosec=stamp % 10**9),
+            stamp=to_stamp(stamp),
             x=x,
             y=y,
             width=width,

@@ -8,8 +8,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 
 from tpf_ros.child_process import ChildProcess
-
-NODE_NAME = "tpf_tracker"
+from tpf_ros.parameter_file import NODE
 
 
 def start_node(
@@ -17,7 +16,6 @@ def start_node(
     namespace: str = "/",
     parameters: dict[str, str] | None = None,
     params_file: Path | None = None,
-    environment: dict[str, str] | None = None,
 ) -> ChildProcess:
     """Start the node, unconfigured. `parameters` (name -> value in YAML) win over those of `params_file`."""
     command = [sys.executable, "-m", "tpf_ros", "--ros-args", "-r", f"__ns:={namespace}"]
@@ -25,7 +23,7 @@ def start_node(
         command += ["--params-file", str(params_file)]
     for name, value in {**(parameters or {}), "autostart": "false"}.items():
         command += ["-p", f"{name}:={value}"]
-    return ChildProcess("node", command, log, environment)
+    return ChildProcess("node", command, log)
 
 
 def activate(observer, process: ChildProcess, namespace: str = "/", timeout: float = 120.0) -> None:
@@ -34,7 +32,7 @@ def activate(observer, process: ChildProcess, namespace: str = "/", timeout: flo
     ChildFailed with the end of the node's log when the process ends, refuses a transition or takes longer than
     `timeout` seconds.
     """
-    client = observer.create_client(ChangeState, f"{namespace.rstrip('/')}/{NODE_NAME}/change_state")
+    client = observer.create_client(ChangeState, f"{namespace.rstrip('/')}/{NODE}/change_state")
     deadline = time.monotonic() + timeout
     try:
         _until(observer, process, client.service_is_ready, deadline, "does not appear on DDS")

@@ -9,23 +9,23 @@ from sensor_msgs.msg import Image
 
 from tpf_interfaces.msg import TrackedTarget
 from tpf_ros.image_decoding import decode_visible
-from tpf_ros.node_process import NODE_NAME
+from tpf_ros.parameter_file import NODE
 from tpf_ros.recording import Published
+from tpf_ros.stamps import to_nanoseconds
 from tpf_ros.video_writer import VideoWriter
 
 STATE_NAMES = {getattr(TrackedTarget, name): name.lower() for name in ("IDLE", "TRACKING", "COASTING", "LOST", "ERROR")}
 
 
 class Recorder:
-    """Subscribes to the node's outputs through `node`; results are in `published`, the last diagnostics in
-    `diagnostics`.
+    """Keeps what the node publishes, received through the rclpy node `node`: `published`, and the last `diagnostics`.
 
     The node repeats its last result while no image comes; a repetition (same stamp and id) is not recorded. With
     `fused`, the fused images are written to that video at `rate` frames a second, each held until the next one came.
     """
 
     def __init__(self, node, namespace: str = "/", fused: Path | None = None, rate: float = 30.0):
-        private = f"{namespace.rstrip('/')}/{NODE_NAME}"
+        private = f"{namespace.rstrip('/')}/{NODE}"
         self.published: list[Published] = []
         self.newest: Published | None = None
         self.diagnostics: dict[str, str] = {}
@@ -46,7 +46,7 @@ class Recorder:
 
     def _on_target(self, message: TrackedTarget) -> None:
         received = time.time_ns()
-        stamp = to_ns(message.header.stamp)
+        stamp = to_nanoseconds(message.header.stamp)
         if not stamp or (stamp, message.id) in self._seen:  # without a stamp: no image has come yet
             return
         self._seen.add((stamp, message.id))
@@ -65,7 +65,7 @@ class Recorder:
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            if NODE_NAME in status.name:
+            if NODE in status.name:
                 self.diagnostics.update({value.key: value.value for value in status.values})
 
     def _on_fused(self, message: Image) -> None:
@@ -95,7 +95,3 @@ class _HeldVideo:
     def close(self) -> None:
         self._fill(self._written + 1)
         self._writer.close()
-
-
-def to_ns(stamp) -> int:
-    return stamp.sec * 10**9 + stamp.nanosec

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         init_frame=frame,
         out=args.out,
         first_frame=args.first_frame,
-        namespace=args.namespace,
+        namespace="/" + args.namespace.strip("/"),
         params_file=args.params_file,
         parameters={**({"model": args.model} if args.model else {}), **parse_parameters(args.param)},
         rate=args.rate,
@@ -118,10 +118,15 @@ def _check_arguments(args: argparse.Namespace) -> None:
 def replay(plan: Plan) -> Recording:
     """Run the replay; CommandError for a bag without the topics, or when a process or the initialisation fails."""
     try:
-        for topic, modality in ((plan.visible, "visible"), (plan.thermal, "thermal")):
-            BagSource(plan.bag, topic, modality)
+        visible = BagSource(plan.bag, plan.visible, "visible")
+        BagSource(plan.bag, plan.thermal, "thermal")
     except SourceError as error:
         raise CommandError(str(error)) from error
+    last = plan.first_frame + visible.count - 1
+    if not plan.first_frame <= plan.init_frame <= last:
+        raise CommandError(
+            f"the initial frame {plan.init_frame} is not in the bag, which has {plan.first_frame}..{last}"
+        )
     # Imported only here: the verb's --help and the errors above need no ROS.
     from tpf_ros.child_process import ChildFailed
     from tpf_ros.live_replay import run_replay

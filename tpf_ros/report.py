@@ -5,6 +5,7 @@ How each number is counted is in `DEFINITIONS`, which the summary carries with i
 
 import json
 import math
+import textwrap
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ COUNTERS = {
     "dropped": "dropped",
     "failed": "failed",
 }
+STATES = ("tracking", "coasting", "lost", "error")
 FACTS = ("model", "device", "runtime", "scan", "precision", "weights")
 
 
@@ -110,7 +112,7 @@ def summarise(recording: Recording, scored: list[Scored], truth: dict[int, Box])
             "thermal_sent": len(recording.thermal),
             **{name: int(recording.diagnostics[key]) for name, key in COUNTERS.items() if key in recording.diagnostics},
             "results": len(scored),
-            **{state: states[state] for state in ("tracking", "coasting", "lost", "error")},
+            **{state: states[state] for state in STATES},
             "fused_images": recording.fused_images,
             "initialisations": len({result.id for result in results}),
             "refused": recording.refused,
@@ -194,41 +196,47 @@ def summary_text(summary: dict) -> str:
     node, frames, latency = summary["node"], summary["frames"], summary["latency_ms"]
     lines = [
         f"bag           {summary['bag']}, {summary['seconds']:g} s at rate {summary['rate']:g}",
-        "model         " + ", ".join(f"{fact} {node[fact]}" for fact in FACTS[:-1] if fact in node),
+        _row("model", [f"{fact} {node[fact]}" for fact in FACTS[:-1] if fact in node]),
         f"node          ACTIVE after {node['seconds_to_active']:g} s, peak memory {node['peak_memory_mb']} MB",
-        "frames        " + ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in frames.items()),
-        _line("latency", latency, "from stamp to publication"),
+        f"sent          {frames['sent']} visible, {frames['thermal_sent']} thermal images",
+        _row("received", [f"{name.replace('_received', '')} {frames[name]}" for name in COUNTERS if name in frames]),
+        _row("results", [str(frames["results"]), *(f"{state} {frames[state]}" for state in STATES)]),
+        f"targets       {frames['initialisations']} initialised, {frames['refused']} refused",
+        f"fused images  {frames['fused_images']}",
+        _percentile_row("latency", latency, "from stamp to publication"),
     ]
-    if "window_s" in latency:
+    if latency:
         lines.append(
             f"              median of the first {latency['window_s']:g} s: {latency['first_window_p50']:.0f} ms, "
             f"of the last: {latency['last_window_p50']:.0f} ms"
         )
-    lines.append(_line("received", summary["received_ms"], "from stamp to receipt in another process"))
-    lines.append(_line("player", summary["player_late_ms"], "behind its schedule"))
-    for name, meaning in (
-        ("iou", "each result against its own frame"),
-        ("iou_live", "as an operator saw it, latency included"),
-    ):
-        if name in summary:
-            lines.append(_overlap_line(name, summary[name], meaning))
+    lines.append(_percentile_row("receipt", summary["received_ms"], "from stamp to receipt in another process"))
+    lines.append(_percentile_row("player", summary["player_late_ms"], "behind its schedule"))
+    if "iou" in summary:
+        lines.append(_overlap_row("IoU", summary["iou"], "each result against its own frame"))
+        lines.append(_overlap_row("live IoU", summary["iou_live"], "as an operator saw it, latency included"))
     lines += ["", "How the numbers are counted:"]
-    lines += [f"  {name}: {meaning}" for name, meaning in summary["definitions"].items()]
+    for name, meaning in summary["definitions"].items():
+        lines += textwrap.wrap(f"{name}: {meaning}", 100, initial_indent="  ", subsequent_indent="    ")
     return "\n".join(lines)
 
 
-def _line(name: str, values: dict, meaning: str) -> str:
+def _row(name: str, values: list[str]) -> str:
+    return f"{name:<13} {', '.join(values) or 'unknown'}"
+
+
+def _percentile_row(name: str, values: dict, meaning: str) -> str:
     if not values:
-        return f"{name:<13} none"
+        return _row(name, ["none"])
     return (
         f"{name:<13} p50 {values['p50']:.1f} ms, p95 {values['p95']:.1f} ms, p99 {values['p99']:.1f} ms, "
         f"max {values['max']:.1f} ms ({meaning})"
     )
 
 
-def _overlap_line(name: str, values: dict, meaning: str) -> str:
+def _overlap_row(name: str, values: dict, meaning: str) -> str:
     if not values["frames"]:
-        return f"{name:<13} no frame with a true box"
+        return _row(name, ["no frame with a true box"])
     return (
         f"{name:<13} mean {values['mean']:.3f}, median {values['median']:.3f}, success {values['success']:.3f}, "
         f"> 0.3: {values['above_0.3']:.0%}, > 0.5: {values['above_0.5']:.0%} of {values['frames']} frames ({meaning})"

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import rclpy
-from builtin_interfaces.msg import Time
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image
 
@@ -17,9 +16,11 @@ from tpf_ros.bag_writer import Stream, write_bag
 from tpf_ros.boxes_csv import read_boxes
 from tpf_ros.dds_profile import image_profile
 from tpf_ros.ground_truth import read_ground_truth
-from tpf_ros.node_process import NODE_NAME, activate, start_node
+from tpf_ros.node_process import activate, start_node
+from tpf_ros.parameter_file import NODE
 from tpf_ros.recorder import Recorder
 from tpf_ros.sources import open_source
+from tpf_ros.stamps import to_stamp
 
 CLIP = Path(__file__).parents[1] / "data/0117_1620"
 FIRST, COUNT = 95, 12
@@ -89,7 +90,7 @@ def track_through_dds(bag: Path, box, params_file: Path, log: Path, domain: int)
         activate(observer, node)
         recorder = Recorder(observer)
         publishers = {name: observer.create_publisher(Image, f"{name}/image", 5) for name in TOPICS.values()}
-        init = observer.create_client(InitTarget, f"{NODE_NAME}/init")
+        init = observer.create_client(InitTarget, f"{NODE}/init")
 
         def wait(condition) -> None:
             deadline = time.monotonic() + 120
@@ -99,7 +100,7 @@ def track_through_dds(bag: Path, box, params_file: Path, log: Path, domain: int)
                 executor.spin_once(0.05)
 
         wait(lambda: all(p.get_subscription_count() for p in publishers.values()) and init.service_is_ready())
-        wait(lambda: observer.count_publishers(f"{NODE_NAME}/target"))
+        wait(lambda: observer.count_publishers(f"{NODE}/target"))
         begin = time.time_ns()
         for item in schedule(bag, TOPICS):
             stamp = begin + item.stamp
@@ -110,7 +111,7 @@ def track_through_dds(bag: Path, box, params_file: Path, log: Path, domain: int)
             if item.frame == 0:
                 x, y, width, height = box
                 request = InitTarget.Request(x=x, y=y, width=width, height=height)
-                request.stamp = Time(sec=stamp // 10**9, nanosec=stamp % 10**9)
+                request.stamp = to_stamp(stamp)
                 future = init.call_async(request)
                 wait(future.done)
                 assert future.result().success, future.result().message

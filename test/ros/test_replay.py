@@ -109,6 +109,7 @@ def test_what_the_node_refuses_is_told_and_the_exit_status_says_so(bag, tmp_path
     [
         (["--init", "1,2,3"], "x,y,w,h"),
         (["--init", "1,2,3,4", "--visible", "/rgb"], "/rgb"),
+        (["--init", "1,2,3,4@45"], "has 0..44"),
         (["--gt", "nowhere.csv"], "nowhere.csv"),
         ([], "--init"),
         (["--init", "1,2,3,4", "--rate", "0"], "--rate"),

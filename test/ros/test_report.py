@@ -79,5 +79,5 @@ def test_boxes_csv_has_a_line_for_each_result_with_a_target(tmp_path):
 
 def test_a_replay_without_any_result_still_has_a_report(tmp_path):
     text = write_report(recording(tmp_path, []), {22: (0, 0, 1, 1)})
-    assert "results 0" in text
+    assert "results       0" in text
     assert (tmp_path / "timeline.png").stat().st_size > 0
