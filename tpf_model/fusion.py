@@ -1,7 +1,7 @@
 """Fusion of a visible and a thermal image into one, at pixel level."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from tpf_model.vim import ViMBlock
@@ -13,7 +13,7 @@ _KERNEL = 5
 class AdditionFusion(nn.Module):
     """The mean of both images; no parameters. visible, thermal: (B, 3, H, W) -> (B, 3, H, W)."""
 
-    def forward(self, visible: torch.Tensor, thermal: torch.Tensor) -> torch.Tensor:
+    def forward(self, visible: Tensor, thermal: Tensor) -> Tensor:
         return (visible + thermal) / 2
 
 
@@ -21,13 +21,13 @@ class PixelFusionAdapter(nn.Module):
     """Task-driven pixel-level fusion (PFA). visible, thermal: (B, 3, H, W) in [0, 1] -> fused (B, 3, H, W).
 
     A convolution stem and a ViM block per modality, exchange of every second channel, a ViM block over the tokens of
-    both (2 L), a ViM block over the channels of both (2 x 8), a decoding convolution. The decoder predicts what is added to
-    the mean of both images and starts at zero, so an untrained adapter is `AdditionFusion` and a pretrained encoder
-    behind it sees natural images from the first step. The output may leave [0, 1] a little: clamping it would stop
-    the gradient there; clamp it for display only.
+    both (2 L), a ViM block over the channels of both (2 x 8), a decoding convolution. The decoder predicts what is
+    added to the mean of both images and starts at zero, so an untrained adapter is `AdditionFusion` and a pretrained
+    encoder behind it sees natural images from the first step. The output may leave [0, 1] a little: clamping it would
+    stop the gradient there; clamp it for display only.
 
-    token_stride: pixels per token along each side, 1, 2 or 4. Above 1 the stem has that stride and the decoder's output is
-    pixel-shuffled. 14,307 parameters at stride 1. scan: see `selective_scan.resolve_backend`.
+    token_stride: pixels per token along each side, 1, 2 or 4. Above 1 the stem has that stride and the decoder's
+    output is pixel-shuffled. 14,307 parameters at stride 1. scan: see `selective_scan.resolve_backend`.
     """
 
     def __init__(self, token_stride: int = 1, scan: str = "auto"):
@@ -43,7 +43,7 @@ class PixelFusionAdapter(nn.Module):
         nn.init.zeros_(self.decoder.weight)
         nn.init.zeros_(self.decoder.bias)
 
-    def forward(self, visible: torch.Tensor, thermal: torch.Tensor) -> torch.Tensor:
+    def forward(self, visible: Tensor, thermal: Tensor) -> Tensor:
         height, width = visible.shape[-2:]
         v = self.visible_stem(_pad(visible, self.token_stride))
         t = self.thermal_stem(_pad(thermal, self.token_stride))
@@ -58,7 +58,7 @@ class PixelFusionAdapter(nn.Module):
         return (visible + thermal) / 2 + residual
 
 
-def swap_channels(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def swap_channels(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Exchange every second channel (last dimension) of two equally shaped tensors."""
     keep = torch.arange(a.shape[-1], device=a.device) % 2 == 0
     return torch.where(keep, a, b), torch.where(keep, b, a)
@@ -69,7 +69,7 @@ def _stem(stride: int) -> nn.Conv2d:
     return nn.Conv2d(3, _WIDTH, _KERNEL, stride=stride, padding=(_KERNEL + 1 - stride) // 2)
 
 
-def _pad(image: torch.Tensor, multiple: int) -> torch.Tensor:
+def _pad(image: Tensor, multiple: int) -> Tensor:
     """Repeat the last row and column until both sides are multiples of `multiple`."""
     height, width = image.shape[-2:]
     missing = (0, -width % multiple, 0, -height % multiple)

@@ -6,7 +6,7 @@ After Zhu et al., "Vision Mamba", 2024, and the reference Mamba block it is made
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from tpf_model.selective_scan import selective_scan
@@ -48,7 +48,7 @@ class ViMBlock(nn.Module):
         self.dt_bias.copy_(dt + torch.log(-torch.expm1(-dt)))  # the inverse of softplus
         self.A_log.copy_(torch.arange(1, self.states + 1).log().expand_as(self.A_log))
 
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+    def forward(self, tokens: Tensor) -> Tensor:
         x, gate = self.in_proj(self.norm(tokens)).transpose(1, 2).chunk(2, dim=1)  # (B, E, L) each
         x = self.conv(torch.cat([x, x.flip(-1)], dim=1))[..., : x.shape[-1]]
         with torch.autocast(x.device.type, enabled=False):
@@ -57,7 +57,7 @@ class ViMBlock(nn.Module):
         y = (forward + backward.flip(-1)) * functional.silu(gate)
         return tokens + self.out_proj(y.transpose(1, 2))
 
-    def _scan(self, x: torch.Tensor) -> torch.Tensor:
+    def _scan(self, x: Tensor) -> Tensor:
         """Both directions' selective scan: (B, 2 E, L) -> the same."""
         projected = self.x_proj @ x.unflatten(1, (_DIRECTIONS, -1))  # (B, 2, rank + 2 N, L)
         dt, B, C = projected.split([self.rank, self.states, self.states], dim=2)

@@ -58,7 +58,8 @@ def test_float32_gradients_match_the_reference(decay):
 
 @pytest.mark.parametrize("tokens", [1, 2, 5, 64, 77])
 def test_any_length_and_groups_are_exact_in_float64(tokens):
-    inputs = [x.requires_grad_() for x in operands(2, groups=2, channels=6, states=3, tokens=tokens, dtype=torch.float64)]
+    inputs = operands(2, groups=2, channels=6, states=3, tokens=tokens, dtype=torch.float64)
+    inputs = [x.requires_grad_() for x in inputs]
     expected, actual = (selective_scan(*inputs, backend) for backend in ("reference", "blocked"))
     torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
     weight = torch.randn_like(actual)

@@ -10,6 +10,7 @@ import functools
 import logging
 
 import torch
+from torch import Tensor
 
 from tpf_model.selective_scan.blocked import blocked_scan
 from tpf_model.selective_scan.mamba import mamba_scan, unavailable_reason
@@ -40,14 +41,8 @@ def resolve_backend(name: str, device: torch.device | str) -> str:
 
 
 def selective_scan(
-    u: torch.Tensor,
-    delta: torch.Tensor,
-    A: torch.Tensor,
-    B: torch.Tensor,
-    C: torch.Tensor,
-    D: torch.Tensor,
-    backend: str = "auto",
-) -> torch.Tensor:
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, backend: str = "auto"
+) -> Tensor:
     """Scan along the last dimension; returns y (batch, D, L) in float32, or float64 where `u` is float64.
 
     u: (batch, D, L) input. delta: (batch, D, L) step sizes > 0, after softplus. A: (D, N) decay rates < 0.

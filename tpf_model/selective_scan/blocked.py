@@ -1,24 +1,23 @@
-"""The selective scan in plain PyTorch, parallel over chunks of the sequence; runs and trains on any device.
+"""The selective scan in plain PyTorch, parallel over chunks of the sequence; runs and trains on CPU and CUDA.
 
 The sequence is cut into K chunks of T tokens. The first pass runs through all chunks side by side from a zero state, so
 the Python loop has T steps, not L. A carry pass over the K chunk ends gives each chunk's true entry state, and the
 second pass runs through the chunks again from there and reads the output. The backward pass has the same form.
 
-Numerics: a chunk's decay is exp(A * sum(delta)) and the carry is float64. A product of many decays loses the difference
-between exp(-1e-6) and 1 in float32, and a division by exp(-cumulative sum) overflows.
+Numerics: a chunk's decay is exp(A * sum(delta)) and the carry is float64. A product of many float32 decays loses the
+difference between exp(-1e-6) and 1, and a division by exp(-cumulative sum) overflows.
 
-Inside, states are (N, G, D / G, M) with M = K * batch: every operand is contiguous over M, and only outer dimensions are
-broadcast, which is several times faster on a CPU than any other order.
+Inside, states are (N, G, D / G, M) with M = K * batch: every operand is contiguous over M, and only outer dimensions
+are broadcast, which is several times faster on a CPU than any other order.
 """
 
 import torch
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 
-def blocked_scan(
-    u: torch.Tensor, delta: torch.Tensor, A: torch.Tensor, B: torch.Tensor, C: torch.Tensor, D: torch.Tensor
-) -> torch.Tensor:
+def blocked_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> Tensor:
     """See `selective_scan`."""
     dtype = torch.promote_types(u.dtype, torch.float32)
     u, delta, A, B, C, D = (x.to(dtype) for x in (u, delta, A, B, C, D))
@@ -37,8 +36,7 @@ class _BlockedScan(torch.autograd.Function):
         for decay, x_t, B_t in zip(decays, x, B_):
             state.mul_(decay).addcmul_(x_t, B_t)
         state = cut.carry(rates, dt, state)
-        if any(ctx.needs_input_grad):
-            ctx.save_for_backward(u, delta, A, B, C, state.clone())
+        ctx.save_for_backward(u, delta, A, B, C, state.clone())
         y, product = torch.empty_like(x), torch.empty_like(state)
         for decay, x_t, B_t, C_t, y_t in zip(decays, x, B_, C_, y):
             state.mul_(decay).addcmul_(x_t, B_t)
@@ -82,7 +80,7 @@ class _BlockedScan(torch.autograd.Function):
         return dx * delta, ddt + dx * u, dA, cut.projections(dB), cut.projections(dC)
 
 
-def _decays(dt: torch.Tensor, rates: torch.Tensor) -> torch.Tensor:
+def _decays(dt: Tensor, rates: Tensor) -> Tensor:
     """Every token's decay, (T, N, G, D / G, M): the one large tensor here, batch * L * D * N numbers."""
     return torch.mul(dt.unsqueeze(1), rates).exp_()
 
@@ -90,40 +88,40 @@ def _decays(dt: torch.Tensor, rates: torch.Tensor) -> torch.Tensor:
 class _Cut:
     """How a sequence is cut into chunks, and the moves between the caller's layout and the chunks' own."""
 
-    def __init__(self, u: torch.Tensor, B: torch.Tensor):
+    def __init__(self, u: Tensor, B: Tensor):
         self.batch, _, self.tokens = u.shape
         self.groups = B.shape[1]
         # About sqrt(L) / 2 measured best; a power of two divides the usual L; rounding errors grow with the length.
         self.length = min(64, 1 << max(0, self.tokens.bit_length() // 2 - 1))
         self.count = -(-self.tokens // self.length)
 
-    def operands(self, u, delta, A, B, C) -> tuple[torch.Tensor, ...]:
-        """Decay rates (N, G, D / G, 1), then by token: step size and scaled input (T, G, D / G, M), B and C (T, N, G, 1, M)."""
+    def operands(self, u, delta, A, B, C) -> tuple[Tensor, ...]:
+        """Decay rates (N, G, D / G, 1); step sizes and scaled inputs (T, G, D / G, M); B and C (T, N, G, 1, M)."""
         rates = A.T.reshape(A.shape[1], self.groups, -1, 1).contiguous()
         B, C = (self._cut(x.transpose(1, 2).flatten(1, 2)).unflatten(1, (-1, self.groups, 1)) for x in (B, C))
         return rates, self.channels(delta), self.channels(delta * u), B, C
 
-    def channels(self, x: torch.Tensor) -> torch.Tensor:
+    def channels(self, x: Tensor) -> Tensor:
         """(batch, D, L) -> (T, G, D / G, M)"""
         return self._cut(x).unflatten(1, (self.groups, -1))
 
-    def _cut(self, x: torch.Tensor) -> torch.Tensor:
+    def _cut(self, x: Tensor) -> Tensor:
         """(batch, rows, L) -> (T, rows, M); missing tokens are zeros, which leave the state as it is."""
         missing = self.count * self.length - self.tokens
         x = functional.pad(x, (0, missing)) if missing else x
         x = x.reshape(self.batch, -1, self.count, self.length)
         return x.permute(3, 1, 2, 0).flatten(2).contiguous()
 
-    def sequence(self, x: torch.Tensor) -> torch.Tensor:
+    def sequence(self, x: Tensor) -> Tensor:
         """(T, ..., M) -> (batch, rows, L)"""
         x = x.reshape(self.length, -1, self.count, self.batch).permute(3, 1, 2, 0)
         return x.flatten(2)[..., : self.tokens].contiguous()
 
-    def projections(self, x: torch.Tensor) -> torch.Tensor:
+    def projections(self, x: Tensor) -> Tensor:
         """(T, N, G, 1, M) -> (batch, G, N, L)"""
         return self.sequence(x).unflatten(1, (-1, self.groups)).transpose(1, 2)
 
-    def carry(self, rates: torch.Tensor, dt: torch.Tensor, end: torch.Tensor, reverse: bool = False) -> torch.Tensor:
+    def carry(self, rates: Tensor, dt: Tensor, end: Tensor, reverse: bool = False) -> Tensor:
         """Each chunk's entry state, from what each ends with when it enters with zero; `reverse` runs from the last."""
         decay = torch.exp(rates.double() * dt.sum(0, dtype=torch.float64))
         decay, end = (

@@ -1,8 +1,9 @@
-"""The selective scan by mamba-ssm's CUDA kernel, where that package is installed (it is not one of our dependencies)."""
+"""The selective scan by mamba-ssm's CUDA kernel, where that package is installed; it is not a dependency."""
 
 import functools
 
 import torch
+from torch import Tensor
 
 
 def unavailable_reason(device: torch.device) -> str | None:
@@ -21,9 +22,7 @@ def _import_error() -> str | None:
     return None
 
 
-def mamba_scan(
-    u: torch.Tensor, delta: torch.Tensor, A: torch.Tensor, B: torch.Tensor, C: torch.Tensor, D: torch.Tensor
-) -> torch.Tensor:
+def mamba_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> Tensor:
     """See `selective_scan`. Returns float32."""
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
 

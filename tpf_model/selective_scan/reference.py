@@ -1,11 +1,10 @@
 """The selective scan written as its definition: one token after the other, in float64. Slow; tests compare with it."""
 
 import torch
+from torch import Tensor
 
 
-def reference_scan(
-    u: torch.Tensor, delta: torch.Tensor, A: torch.Tensor, B: torch.Tensor, C: torch.Tensor, D: torch.Tensor
-) -> torch.Tensor:
+def reference_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor) -> Tensor:
     """See `selective_scan`. Returns float64; differentiable by plain autograd."""
     u, delta, A, B, C, D = (x.double() for x in (u, delta, A, B, C, D))
     channels_per_group = u.shape[1] // B.shape[1]
