@@ -32,10 +32,12 @@ class Outcomes:
     def add(self, result: Result, latency: float) -> None:
         """latency: s from the stamp to publication."""
         self.last, self.published_at = result, time.monotonic()
-        if not result.stale:
+        if result.stale:
+            return
+        if math.isfinite(latency):
             self._latencies.append(latency)
-            if result.seen.note.difference is not None:
-                self._sync_errors.append(abs(result.seen.note.difference) * 1e-9)
+        if result.seen.note.difference is not None:
+            self._sync_errors.append(abs(result.seen.note.difference) * 1e-9)
 
     def latencies(self) -> list[float]:
         return list(self._latencies)
@@ -73,8 +75,9 @@ class Report:
 
     def status(self, prefix: str, hardware_id: str) -> DiagnosticStatus:
         values = [KeyValue(key=key, value=value) for key, value in self.values.items()]
+        name = f"{prefix}: {self.name}"
         return DiagnosticStatus(
-            level=self.level, name=f"{prefix}: {self.name}", message=self.message, hardware_id=hardware_id, values=values
+            level=self.level, name=name, message=self.message, hardware_id=hardware_id, values=values
         )
 
 
@@ -148,7 +151,7 @@ def tracker_report(worker: Worker, info: SessionInfo, outcomes: Outcomes, rates:
         "latency p95 (ms)": _percentile(latencies, 95),
         "latency p99 (ms)": _percentile(latencies, 99),
         "output age (s)": f"{age:.2f}",
-        **memory(),
+        "peak memory (MB)": f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}",
         "model": info.model,
         "device": info.device,
         "runtime": info.runtime,
@@ -158,19 +161,15 @@ def tracker_report(worker: Worker, info: SessionInfo, outcomes: Outcomes, rates:
     }
     report = Report("tracker", values, message=worker.state.name.lower())
     if not registered:
-        report.complain(DiagnosticStatus.WARN, "registration.method plane waits for both camera_info: thermal is not used")
+        report.complain(DiagnosticStatus.WARN, "registration.method plane waits for camera_info: thermal is not used")
     if worker.state is State.LOST:
         report.complain(DiagnosticStatus.WARN, "the target is lost, a wider region is searched")
     if worker.state is State.ERROR:
-        report.complain(DiagnosticStatus.ERROR, "the tracker raised an error; see the log" if failing else "no usable image")
+        why = "the tracker raised an error; see the log" if failing else "no usable image"
+        report.complain(DiagnosticStatus.ERROR, why)
     if busy > _STUCK:
         report.complain(DiagnosticStatus.ERROR, f"one pass of the model runs for {busy:.0f} s")
     return report
-
-
-def memory() -> dict[str, str]:
-    """The peak resident memory of this process."""
-    return {"peak memory (MB)": f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}"}
 
 
 def _percentile(seconds: list[float], percent: float) -> str:

@@ -128,8 +128,8 @@ class TrackerNode(LifecycleNode):
         self._settings, self._session, self._problem = settings, session, ""
         info = session.info
         self.get_logger().info(
-            f"model {info.model} on {info.device}: runtime {info.runtime}, scan {info.scan}, precision {info.precision}, "
-            f"loaded in {time.monotonic() - begin:.1f} s; weights: {info.weights}"
+            f"model {info.model} on {info.device}: runtime {info.runtime}, scan {info.scan}, "
+            f"precision {info.precision}, loaded in {time.monotonic() - begin:.1f} s; weights: {info.weights}"
         )
 
     def _activate(self) -> None:
@@ -194,7 +194,8 @@ class TrackerNode(LifecycleNode):
 
     def _running(self) -> _Active:
         if self._active is None:
-            raise Refused(NOT_ACTIVE, f"the node is not active{self._problem and f' ({self._problem})'}; activate it first")
+            why = f" ({self._problem})" if self._problem else ""
+            raise Refused(NOT_ACTIVE, f"the node is not active{why}; activate it first")
         return self._active
 
     def _init_target(self, drawn: Drawn) -> int:

@@ -67,7 +67,7 @@ class NodeParameters:
         self.values.update(changed)
         for name in changed:
             self.start_errors.pop(name, None)
-        # What was wrong before and still is keeps the node from being configured, but not from being put right bit by bit.
+        # What was wrong before and still is keeps the node unconfigured, but not from being put right bit by bit.
         if not _problems(self.values):
             self._on_change(Settings.from_values(self.values))
 

@@ -92,7 +92,8 @@ class ThermalSettings:
     transport: str = _parameter("raw", "Thermal input: sensor_msgs/Image, or CompressedImage.", **_TRANSPORT)
     normalisation: str = _parameter(
         "percentile",
-        "How thermal images become 8 bit: smoothed percentiles (more than 8 bit only), fixed limits, or the image's full range.",
+        "How thermal images become 8 bit: by smoothed percentiles (those of more than 8 bit only), fixed limits, or "
+        "each image's full range.",
         choices=("percentile", "fixed", "full"),
     )
     percentiles: tuple[float, ...] = _parameter(
@@ -115,7 +116,7 @@ class SyncSettings:
         0.02, "Largest difference of the stamps of a pair, s, after sync.thermal_offset.", low=0.0, high=10.0
     )
     thermal_offset: float = _parameter(
-        0.0, "Added to thermal stamps, s: by how much the thermal clock is behind the visible one.", low=-60.0, high=60.0
+        0.0, "Added to thermal stamps, s: by how much that clock is behind the visible one.", low=-60.0, high=60.0
     )
 
 
@@ -181,7 +182,7 @@ _DESCRIBED = {
     "tracker.lost_widening": ("The limit of that growth.", 1.0, 20.0),
     "tracker.recover_score": ("A lost target must reach this score ...", 0.0, 1.0),
     "tracker.recover_frames": ("... in so many frames in a row.", 1, 100000),
-    "tracker.max_size_change": ("Limit of the box's change of width and height from frame to frame, a ratio.", 1.01, 10.0),
+    "tracker.max_size_change": ("Limit of the box's change of a side from frame to frame, a ratio.", 1.01, 10.0),
 }
 
 

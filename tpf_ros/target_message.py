@@ -19,7 +19,7 @@ def source_header(result: Result) -> Header:
 
 
 def target_message(result: Result, camera: Camera | None, now: int) -> TrackedTarget:
-    """Everything but the algorithm's own terms: stamps, pixels, fractions, tangents. now: ns, for the latency."""
+    """`result` in the message's terms. now: ROS time, ns, for the latency; 0 while simulated time has not begun."""
     message = TrackedTarget(header=source_header(result), state=int(result.state), id=result.id)
     message.confidence = result.score
     message.visible_health, message.thermal_health = map(int, result.health)
@@ -36,7 +36,8 @@ def _set_source(message: TrackedTarget, result: Result, now: int) -> None:
     message.thermal_stamp = _stamp(result.seen.thermal_stamp)
     if result.seen.note.difference is not None:
         message.sync_error = result.seen.note.difference * 1e-9
-    message.latency = (now - result.seen.stamp) * 1e-9
+    if now:
+        message.latency = (now - result.seen.stamp) * 1e-9
 
 
 def _set_box(message: TrackedTarget, result: Result, camera: Camera | None) -> None:

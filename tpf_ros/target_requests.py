@@ -64,7 +64,7 @@ def find_target(
 
 def _from_thermal(box: Box, seen: BufferedFrame, registration: Registration | None) -> Box:
     if registration is None:
-        raise Refused(BAD_IMAGE, "thermal pixels cannot be mapped yet: registration.method is plane, and camera_info is missing")
+        raise Refused(BAD_IMAGE, "thermal pixels cannot be mapped: registration.method plane waits for camera_info")
     if seen.frame.thermal is None:
         raise Refused(BAD_IMAGE, "there is no thermal image of that moment; draw the box on the visible one")
     size = seen.frame.thermal.shape[1], seen.frame.thermal.shape[0]
@@ -77,7 +77,7 @@ def _from_thermal(box: Box, seen: BufferedFrame, registration: Registration | No
 
 def _from_region(box: Box, crop: Crop | None) -> Box:
     if crop is None:
-        raise Refused(BAD_IMAGE, "there is no fused image of that moment: it shows the search region, so it needs a target")
+        raise Refused(BAD_IMAGE, "there is no fused image of that moment: it shows the search region of a target")
     return crop.box_to_image(_validate(box, (crop.size, crop.size)))
 
 

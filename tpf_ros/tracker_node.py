@@ -5,8 +5,8 @@ import signal
 
 def main(args: list[str] | None = None) -> None:
     """Run the node, in whatever state it is, until a signal comes."""
-    # Before the imports, which take seconds. rclpy's handlers, installed over these, shut its context down; Python's own
-    # would raise an exception wherever the program happens to be.
+    # Before the imports, which take seconds. rclpy's handlers, installed over these, shut its context down; Python's
+    # own would raise an exception wherever the program happens to be.
     received = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: received.append(number))

@@ -1,11 +1,11 @@
-"""The one thread that runs the model. It knows no ROS: frames and requests come in, a `Result` goes out for each frame."""
+"""The one thread that runs the model. It knows no ROS: frames and requests come in, a `Result` goes out for each."""
 
 import threading
 import time
 import traceback
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -49,15 +49,15 @@ class Result:
 
     seen: BufferedFrame | None
     health: BothHealth
-    state: State = State.IDLE
-    id: int = 0
-    box: Box | None = None
-    score: float = 0.0
-    size: tuple[int, int] = (0, 0)
-    stale: bool = False
-    frame: Frame | None = None
-    estimate: Estimate | None = None
-    fuse: Callable[[], np.ndarray] | None = None
+    state: State
+    id: int
+    box: Box | None
+    score: float
+    size: tuple[int, int]
+    stale: bool
+    frame: Frame | None
+    estimate: Estimate | None
+    fuse: Callable[[], np.ndarray] | None
 
 
 class Worker:
@@ -93,7 +93,9 @@ class Worker:
         self._lock = threading.Lock()
         self._regions: deque[tuple[int, Crop]] = deque(maxlen=_REMEMBERED_REGIONS)
         self._newest = 0  # number of the newest frame processed
-        self._last = Result(None, (Health.SILENT, Health.SILENT))
+        self._seen: BufferedFrame | None = None  # the frame last looked at
+        self._id = 0
+        self._box: Box | None = None  # the last one believed
         self._thread = threading.Thread(target=self._run, name="tpf_worker", daemon=True)
 
     def start(self) -> None:
@@ -133,17 +135,23 @@ class Worker:
             seen = self._mailbox.take(self._timeout)
             if self._mailbox.closed:
                 return
-            self._serve()
-            if seen is None:
-                self._publish_stale()
-            elif seen.note.number > self._newest:  # else catching up has been there
-                self._process(seen)
+            try:
+                self._step(seen)
+            except Exception as error:  # of the model or the device: the next frame is tried again
+                self.failed += 1
+                self._report(f"the tracker failed: {error}\n{traceback.format_exc()}")
+                self._emit(State.ERROR)
+            self.busy_since = None
 
-    def _serve(self) -> None:
+    def _step(self, seen: BufferedFrame | None) -> None:
         with self._lock:
             requests, self._requests = self._requests, {}
         for action in requests.values():
             action()
+        if seen is None:
+            self._emit_stale()
+        elif seen.note.number > self._newest:  # else catching up has been there
+            self._process(seen)
 
     def _apply(self, settings: Settings, registration: Registration | None) -> None:
         self._timeout = settings.output.timeout
@@ -152,19 +160,20 @@ class Worker:
 
     def _reset(self) -> None:
         self._tracker.reset()
-        self._last = replace(self._last, box=None)
+        self._box = None
 
     def _init(self, seen: BufferedFrame, box: Box, target_id: int) -> None:
-        begin = time.monotonic()
-        self._last = replace(self._last, id=target_id, box=None)
-        self._tracker.reset()
-        # The box says that the operator sees something, whatever the health.
+        begin = self._look_at(seen)
+        self._reset()
+        self._id = target_id
+        # The box says that the operator sees something there, whatever the health.
         frame = self._usable(seen) or seen.frame
-        self._run_tracker(seen, frame, lambda: self._tracker.init(frame, box))
+        estimate = self._tracker.init(frame, box)
+        self._emit(estimate.state, frame, estimate)
         self._catch_up(seen, time.monotonic() - begin)
 
     def _catch_up(self, seen: BufferedFrame, spent: float) -> None:
-        """Follow the target from a past frame to the newest, faster than new ones come: a pass advances twice its time."""
+        """Follow the target from a past frame to the newest, by steps of twice the time that the last step took."""
         while not self._mailbox.closed and "target" not in self._requests:
             rest = [one for one in self._buffer.since(seen.stamp) if one.note.number > seen.note.number]
             if not rest:
@@ -176,59 +185,61 @@ class Worker:
             spent = time.monotonic() - begin
 
     def _process(self, seen: BufferedFrame) -> None:
-        self.busy_since = time.monotonic()
+        self._look_at(seen)
         frame = self._usable(seen)
-        if not self.enabled or self._tracker.state is State.IDLE:
-            self._emit(self._result(seen, frame, State.IDLE))
+        if not self._has_target():
+            self._emit(State.IDLE, frame)
         elif frame is None:
-            self._emit(self._result(seen, frame, State.ERROR, self._last.box))
+            self._emit(State.ERROR)
         else:
-            self._run_tracker(seen, frame, lambda: self._tracker.track(frame))
-        self._count(seen.note.number)
-        self.busy_since = None
+            estimate = self._tracker.track(frame)
+            self._emit(estimate.state, frame, estimate)
 
-    def _count(self, number: int) -> None:
+    def _look_at(self, seen: BufferedFrame) -> float:
+        self._seen = seen
+        number = seen.note.number
         if number > self._newest:  # else it is looked at again, for a new target
             self.processed += 1
             self.dropped += number - self._newest - 1
             self._newest = number
+        self.busy_since = time.monotonic()
+        return self.busy_since
 
-    def _run_tracker(self, seen: BufferedFrame, frame: Frame, step: Callable[[], Estimate]) -> None:
-        """One step of the tracker. Whatever it raises is this frame's result, and the next frame is tried again."""
-        try:
-            estimate = step()
-        except Exception as error:
-            self.failed += 1
-            self._report(f"the tracker failed: {error}\n{traceback.format_exc()}")
-            self._emit(self._result(seen, frame, State.ERROR, self._last.box))
-            return
-        self._regions.append((seen.stamp, estimate.crop))
-        self._emit(self._result(seen, frame, estimate.state, estimate.box, estimate.score, estimate))
+    def _has_target(self) -> bool:
+        return self.enabled and self._tracker.state is not State.IDLE
 
-    def _result(self, seen, frame, state, box=None, score=0.0, estimate=None) -> Result:
-        registration = self._registration or Registration.identity()
-        fuse = None if frame is None else lambda: fuse_frame(self._session, frame, registration)
-        health, size = seen.note.health, seen.frame.size
-        return Result(seen, health, state, self._last.id, box, score, size, False, frame, estimate, fuse)
-
-    def _emit(self, result: Result) -> None:
-        self.state = result.state
-        # Switched off, the target is kept, and so is where it was.
-        box = result.box or (self._last.box if self._tracker.state is not State.IDLE else None)
-        self._last = replace(result, box=box, frame=None, estimate=None, fuse=None)
-        self._publish(result)
-
-    def _publish_stale(self) -> None:
+    def _emit_stale(self) -> None:
         """No frame came: the target is not seen. Where both cameras are silent nothing can see it."""
-        health, last = self._health(), self._last
-        if not self.enabled or self._tracker.state is State.IDLE:
-            state, box = State.IDLE, None
-        elif health == (Health.SILENT, Health.SILENT):
-            state, box = State.ERROR, last.box
+        if not self._has_target():
+            state = State.IDLE
+        elif self._health() == (Health.SILENT, Health.SILENT):
+            state = State.ERROR
         else:
-            state, box = State.COASTING if last.state is State.TRACKING else last.state, last.box
+            state = State.COASTING if self.state is State.TRACKING else self.state
+        self._emit(state, stale=True)
+
+    def _emit(
+        self, state: State, frame: Frame | None = None, estimate: Estimate | None = None, stale: bool = False
+    ) -> None:
+        if estimate is not None:
+            self._box = estimate.box
+            self._regions.append((self._seen.stamp, estimate.crop))
         self.state = state
-        self._publish(replace(last, state=state, box=box, health=health, score=0.0, stale=True))
+        registration = self._registration or Registration.identity()
+        result = Result(
+            self._seen,
+            self._health() if stale or self._seen is None else self._seen.note.health,
+            state,
+            self._id,
+            None if state is State.IDLE else self._box,
+            0.0 if estimate is None else estimate.score,
+            (0, 0) if self._seen is None else self._seen.frame.size,
+            stale,
+            frame,
+            estimate,
+            None if frame is None or not self.enabled else lambda: fuse_frame(self._session, frame, registration),
+        )
+        self._publish(result)
 
     def _usable(self, seen: BufferedFrame) -> Frame | None:
         """The frame without the images of cameras in bad health; None without any image."""

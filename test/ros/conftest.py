@@ -42,7 +42,8 @@ def start_tracker(ros, tmp_path_factory):
     started = []
 
     def start(parameters: dict | None = None, arguments: tuple[str, ...] = ()) -> TrackerProcess:
-        tracker = TrackerProcess(ros, f"/test{len(started)}", tmp_path_factory.mktemp("node"), parameters or {}, arguments)
+        folder = tmp_path_factory.mktemp("node")
+        tracker = TrackerProcess(ros, f"/test{len(started)}", folder, parameters or {}, arguments)
         started.append(tracker)
         return tracker
 
@@ -169,8 +170,9 @@ class TrackerProcess:
         from rcl_interfaces.srv import SetParameters
         from rclpy.parameter import Parameter
 
-        parameters = [Parameter(name.replace("__", "."), value=value).to_parameter_msg() for name, value in values.items()]
-        return self.call(SetParameters, "set_parameters", SetParameters.Request(parameters=parameters)).results
+        parameters = [Parameter(name.replace("__", "."), value=value) for name, value in values.items()]
+        request = SetParameters.Request(parameters=[parameter.to_parameter_msg() for parameter in parameters])
+        return self.call(SetParameters, "set_parameters", request).results
 
     def _on_diagnostics(self, message) -> None:
         for status in message.status:
@@ -193,13 +195,13 @@ class TrackerProcess:
         self._stamp += step
         return self._stamp
 
-    def send(self, visible: int | None = None, thermal: int | None = None, **images) -> None:
-        """Publish a camera image each where a stamp (ns) is given; `visible_image`/`thermal_image` replace the scene."""
+    def send(self, visible: int | None = None, thermal: int | None = None, visible_image=None) -> None:
+        """Publish the scene as seen by each camera that a stamp (ns) is given for; `visible_image` replaces it."""
         if visible is not None:
-            self.publish("visible/image", image_message(images.get("visible_image", scene(visible)), visible, "visible_optical"))
+            pixels = scene(visible) if visible_image is None else visible_image
+            self.publish("visible/image", image_message(pixels, visible, "visible_optical"))
         if thermal is not None:
-            pixels = images.get("thermal_image", scene(thermal)[::2, ::2, 1])
-            self.publish("thermal/image", image_message(pixels, thermal, "thermal_optical"))
+            self.publish("thermal/image", image_message(scene(thermal)[::2, ::2, 1], thermal, "thermal_optical"))
 
     def send_pair(self) -> int:
         """Publish both images with the next stamp, and return it."""

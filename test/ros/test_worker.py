@@ -1,0 +1,192 @@
+"""The worker's thread over a real, untrained model, with passes that take as long as the test lets them."""
+
+import threading
+import time
+from collections import deque
+
+import numpy as np
+import pytest
+
+from tpf_model.frame import Frame
+from tpf_model.registration import Registration
+from tpf_model.runtime import open_session
+from tpf_model.tracker import State
+from tpf_ros.frame_buffer import FrameBuffer
+from tpf_ros.modality_health import Health
+from tpf_ros.parameters import Settings
+from tpf_ros.worker import Source, Worker
+
+BOX = (30.0, 30.0, 20.0, 20.0)
+GOOD = (Health.OK, Health.OK)
+SETTINGS = Settings.from_values({"tracker.coast_score": 0.0, "output.timeout": 0.1})
+PERIOD = 50_000_000
+
+
+class Gate:
+    """A real session whose every pass waits for `open`; `entered` counts the passes begun."""
+
+    def __init__(self, session):
+        self._session, self.config, self.info = session, session.config, session.info
+        self.open, self.entered = threading.Event(), threading.Semaphore(0)
+        self.open.set()
+
+    def fuse(self, visible, thermal):
+        return self._session.fuse(visible, thermal)
+
+    def predict(self, *images):
+        self.entered.release()
+        assert self.open.wait(60)
+        return self._session.predict(*images)
+
+
+@pytest.fixture(scope="module")
+def session():
+    return open_session("tiny", "cpu", weights="random")
+
+
+class Bench:
+    """A worker with its buffer, fed by the test; results come back in `results`."""
+
+    def __init__(self, session):
+        self.gate = Gate(session)
+        self.buffer = FrameBuffer(10**10)
+        self.results, self.reports = deque(), []
+        self.health = GOOD
+        self._arrived = threading.Condition()
+        arguments = self.gate, SETTINGS, Registration.identity(), self.buffer
+        self.worker = Worker(*arguments, lambda: self.health, self._publish, self.reports.append)
+        self._number = 0
+
+    def _publish(self, result):
+        with self._arrived:
+            self.results.append(result)
+            self._arrived.notify_all()
+
+    def add(self, health=GOOD, width=96):
+        """Put a frame into buffer and mailbox; its stamp is its number times PERIOD."""
+        self._number += 1
+        rng = np.random.default_rng(self._number)
+        frame = Frame(rng.integers(0, 255, (96, width, 3), np.uint8), rng.integers(0, 255, (96, width), np.uint8))
+        stamp = self._number * PERIOD
+        seen = self.buffer.append(frame, stamp, stamp, Source(self._number, "visible", "thermal", 0, health))
+        self.worker.offer(seen)
+        return seen
+
+    def wait(self, condition):
+        """The first result, not seen before, that meets the condition; those before it are passed over."""
+        with self._arrived:
+            while True:
+                while self.results:
+                    if condition(result := self.results.popleft()):
+                        return result
+                assert self._arrived.wait(60), "no such result"
+
+    def wait_for(self, seen):
+        return self.wait(lambda result: result.seen is seen and not result.stale)
+
+    def track(self):
+        """With a target, and the thread at rest."""
+        seen = self.add()
+        self.wait_for(seen)
+        self.worker.init(seen, BOX, 1)
+        self.wait(lambda result: result.id == 1)
+
+
+@pytest.fixture
+def bench(session):
+    bench = Bench(session)
+    bench.worker.start()
+    yield bench
+    bench.gate.open.set()
+    bench.worker.stop()
+
+
+def test_the_newest_frame_wins_and_the_others_are_counted(bench):
+    bench.track()
+    bench.gate.open.clear()
+    first = bench.add()
+    assert bench.gate.entered.acquire(timeout=60)
+    for _ in range(5):
+        newest = bench.add()
+    bench.gate.open.set()
+    assert bench.wait_for(first).state is State.TRACKING
+    assert bench.wait(lambda result: not result.stale).seen is newest
+    assert (bench.worker.processed, bench.worker.dropped) == (3, 4)
+
+
+def test_a_past_frame_is_initialised_on_and_followed_to_the_newest(bench):
+    frames = [bench.add() for _ in range(30)]
+    bench.wait_for(frames[-1])
+    bench.worker.init(frames[2], BOX, 7)
+    first = bench.wait(lambda result: result.id == 7)
+    assert first.seen is frames[2] and first.box == BOX
+    followed = [first.seen.stamp]
+    while followed[-1] < frames[-1].stamp:
+        result = bench.wait(lambda result: not result.stale)
+        assert result.id == 7
+        followed.append(result.seen.stamp)
+    assert followed == sorted(set(followed)) and followed[-1] == frames[-1].stamp
+    bench.add()
+    assert bench.wait(lambda result: not result.stale).seen.stamp > frames[-1].stamp, "and goes on from there"
+
+
+def test_catching_up_takes_longer_steps_the_slower_the_model_is(bench):
+    frames = [bench.add() for _ in range(200)]  # 10 s
+    bench.wait_for(frames[-1])
+    bench.gate.open.clear()
+    bench.worker.init(frames[0], BOX, 1)
+    bench.wait(lambda result: result.id == 1)
+    assert bench.gate.entered.acquire(timeout=60)
+    time.sleep(0.5)  # this pass takes half a second and more: 20 frames at double speed
+    bench.gate.open.set()
+    slow = bench.wait(lambda result: not result.stale)
+    after = bench.wait(lambda result: not result.stale)
+    assert after.seen.stamp - slow.seen.stamp >= 20 * PERIOD
+
+
+def test_the_last_of_several_requests_counts(bench):
+    bench.track()
+    bench.gate.open.clear()
+    seen = bench.add()
+    assert bench.gate.entered.acquire(timeout=60)
+    bench.worker.init(seen, BOX, 2)
+    bench.worker.reset()
+    bench.worker.init(seen, (10.0, 10.0, 30.0, 30.0), 3)
+    bench.gate.open.set()
+    assert bench.wait_for(seen).id == 1
+    assert bench.wait(lambda result: not result.stale).id == 3
+
+
+def test_an_error_of_the_model_is_one_bad_result(bench):
+    bench.track()
+    wide = bench.add(width=128)
+    failed = bench.wait_for(wide)
+    assert failed.state is State.ERROR and failed.box == BOX and failed.score == 0
+    assert bench.worker.failed == 1 and "128x96" in bench.reports[0]
+    assert bench.wait_for(bench.add()).state is State.TRACKING
+
+
+def test_without_frames_the_state_says_what_can_still_be_seen(bench):
+    assert bench.wait(lambda result: result.stale).state is State.IDLE
+    bench.track()
+    held = bench.wait(lambda result: result.stale)
+    assert held.state is State.COASTING and held.box == BOX and held.score == 0
+    bench.health = (Health.SILENT, Health.OK)
+    assert bench.wait(lambda result: result.health == bench.health).state is State.COASTING
+    bench.health = (Health.SILENT, Health.SILENT)
+    assert bench.wait(lambda result: result.health == bench.health).state is State.ERROR
+
+
+def test_what_a_camera_in_bad_health_sends_is_not_used(bench):
+    bench.track()
+    alone = bench.wait_for(bench.add((Health.OK, Health.FROZEN)))
+    assert alone.frame.thermal is None and alone.state is State.TRACKING
+    nothing = bench.wait_for(bench.add((Health.BLACK, Health.BLACK)))
+    assert nothing.frame is None and nothing.state is State.ERROR
+    assert bench.wait_for(bench.add()).state is State.TRACKING
+
+
+def test_without_a_registration_thermal_images_are_not_fused(bench):
+    bench.track()
+    bench.worker.apply(SETTINGS, None)
+    assert bench.wait_for(bench.add()).frame.thermal is None
