@@ -7,13 +7,6 @@ export PYTHON
 # Everything here runs on one machine: keep its topics off the network.
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 
-# Fast DDS's default shared-memory segment is smaller than one image; see docs/fastdds.md.
-ifneq ($(filter humble jazzy,$(ROS_DISTRO)),)
-export FASTRTPS_DEFAULT_PROFILES_FILE ?= $(CURDIR)/config/fastdds_images.xml
-else
-export FASTDDS_DEFAULT_PROFILES_FILE ?= $(CURDIR)/config/fastdds_images.xml
-endif
-
 # tpf_interfaces' libraries are in .venv/lib. The ROS wheels look there by themselves, a sourced ROS does not.
 ifdef ROS_DISTRO
 export LD_LIBRARY_PATH := $(CURDIR)/.venv/lib:$(LD_LIBRARY_PATH)

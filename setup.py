@@ -1,8 +1,12 @@
-"""The ament_python package `tpf_ros` with the model library it runs. Metadata is in pyproject.toml and package.xml."""
+"""The ament_python package `tpf_ros` with the model library it runs. package.xml is its ROS side."""
 
 from glob import glob
+from pathlib import Path
 
 from setuptools import find_packages, setup
+
+# For pip. colcon leaves dependencies to rosdep (package.xml) and the user.
+REQUIREMENTS = [line for line in Path("requirements/runtime.txt").read_text().splitlines() if line[:1] not in ("", "#")]
 
 setup(
     name="tpf_ros",
@@ -18,9 +22,9 @@ setup(
         ("share/ament_index/resource_index/packages", ["resource/tpf_ros"]),
         ("share/tpf_ros", ["package.xml"]),
         ("share/tpf_ros/launch", glob("launch/*.launch.py")),
-        ("share/tpf_ros/config", sorted(set(glob("config/*.*")))),
+        ("share/tpf_ros/config", glob("config/*.*")),
     ],
-    install_requires=["setuptools"],
+    install_requires=REQUIREMENTS,
     extras_require={"test": ["pytest"]},
     zip_safe=False,
     entry_points={
