@@ -1,7 +1,7 @@
 """What happens to one camera and not to the other: smoke, darkness, glare, blur, noise, thermal crossover, blackout.
 
-Each family is `draw_<name>(rng)` that draws its strength and returns a function image, box -> image of the same shape; `image`
-is (S, S, 3) or (S, S) uint8, `box` the target in its pixels.
+Each family is `draw_<name>(rng)` that draws its strength and returns a function image, box -> image of the same shape;
+`image` is (S, S, 3) or (S, S) uint8, S up to 256, `box` the target in its pixels.
 """
 
 import math
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from tpf_training.augmentation.simulate_thermal import add_noise
+from tpf_training.weighted import pick
 
 
 def draw_smoke(rng: np.random.Generator):
@@ -80,7 +81,8 @@ def draw_crossover(rng: np.random.Generator):
     def crossover(image, box):
         x, y, w, h = box
         mask = np.zeros(image.shape[:2], np.float32)
-        cv2.ellipse(mask, (round(x + w / 2), round(y + h / 2)), (max(1, round(w * 0.55)), max(1, round(h * 0.55))), 0, 0, 360, strength, -1)
+        centre, axes = (round(x + w / 2), round(y + h / 2)), (max(1, round(w * 0.55)), max(1, round(h * 0.55)))
+        cv2.ellipse(mask, centre, axes, 0, 0, 360, strength, -1)
         mask = cv2.blur(mask, (9, 9))
         around = cv2.blur(image, (63, 63))
         return cv2.blendLinear(image, around, 1 - mask, mask)
@@ -93,11 +95,28 @@ def draw_blackout(rng: np.random.Generator):
     return lambda image, box: np.zeros_like(image)
 
 
-VISIBLE = {draw_smoke: 0.4, draw_low_light: 0.25, draw_saturation: 0.07, draw_blur: 0.1, draw_noise: 0.06, draw_low_contrast: 0.07, draw_blackout: 0.03}
-THERMAL = {draw_crossover: 0.35, draw_low_contrast: 0.2, draw_blur: 0.15, draw_noise: 0.12, draw_saturation: 0.08, draw_blackout: 0.04}
+# The families of each camera and how often they are drawn.
+FAMILIES = {
+    "visible": {
+        draw_smoke: 0.4,
+        draw_low_light: 0.25,
+        draw_saturation: 0.07,
+        draw_blur: 0.1,
+        draw_noise: 0.06,
+        draw_low_contrast: 0.07,
+        draw_blackout: 0.03,
+    },
+    "thermal": {
+        draw_crossover: 0.35,
+        draw_low_contrast: 0.2,
+        draw_blur: 0.15,
+        draw_noise: 0.12,
+        draw_saturation: 0.08,
+        draw_blackout: 0.04,
+    },
+}
 
 
-def draw_degradation(rng: np.random.Generator, family: dict):
-    """One of `family` (see VISIBLE, THERMAL), drawn by its weight."""
-    weights = np.array(list(family.values()))
-    return list(family)[rng.choice(len(family), p=weights / weights.sum())](rng)
+def draw_degradation(rng: np.random.Generator, camera: str):
+    """A degradation of the "visible" or "thermal" camera."""
+    return pick(rng, FAMILIES[camera])(rng)

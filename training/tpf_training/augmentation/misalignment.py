@@ -12,7 +12,7 @@ def draw_misalignment(rng: np.random.Generator, pixels: float = 3.0) -> np.ndarr
 
 
 def misalign(thermal: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Move a crop of any size: target sizes are alike in 128 and 256 px crops, so shifts are too, about the crop's centre."""
+    """Move a crop of any size: the target is as large in 128 px crops as in 256 px ones, so it moves by as much."""
     centred = matrix.copy()
     centred[:, 2] += (thermal.shape[0] / 2 - 128) * (1 - matrix[0, 0])
     return cv2.warpAffine(thermal, centred, thermal.shape[::-1], borderMode=cv2.BORDER_REPLICATE)

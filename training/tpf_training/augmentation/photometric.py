@@ -12,7 +12,7 @@ def brightness_table(rng: np.random.Generator) -> np.ndarray:
 
 
 def drift_table(rng: np.random.Generator, strength: float = 1.0) -> np.ndarray:
-    """(256,) uint8: a slightly different gain, offset and gamma, as automatic exposure and thermal gain control give."""
+    """(256,) uint8: a slightly different gain, offset and gamma, as automatic exposure and gain control give."""
     gain, gamma = np.exp(rng.normal(0, 0.12 * strength)), np.exp(rng.normal(0, 0.12 * strength))
     offset = rng.normal(0, 8 * strength)
     return (255 * gain * (np.arange(256) / 255) ** gamma + offset).clip(0, 255).astype(np.uint8)

@@ -11,9 +11,9 @@ from tpf_model.boxes import Box
 def draw_simulation(rng: np.random.Generator):
     """Draw one fake thermal camera: a function (visible (S, S, 3) uint8 RGB, target box) -> (S, S) uint8.
 
-    Use the same one for the crops of one sample, so that the target looks alike in them. It mixes the channels with random signs,
-    bends the result (gamma), makes the target (and some other places, so that warmth alone does not give it away) warmer
-    or colder, then blurs and adds noise.
+    Use the same one for the crops of one sample, so that the target looks alike in them. It mixes the channels with
+    random signs, bends the result (gamma), makes the target (and some other places, so that warmth alone does not give
+    it away) warmer or colder, then blurs and adds noise.
     """
     mix = rng.normal(0, 1, 3) + rng.choice([-1.2, 1.2])
     mix = (mix / np.abs(mix).sum()).astype(np.float32)
@@ -28,7 +28,9 @@ def draw_simulation(rng: np.random.Generator):
         thermal = cv2.LUT(grey, table)
         if warmth:
             heat = np.zeros(thermal.shape, np.uint8)
-            for place in [box, *(_elsewhere(rng, box, len(thermal)) for _ in range(others if len(thermal) > 128 else 0))]:
+            # Only a search crop shows enough besides the target.
+            elsewhere = [_elsewhere(rng, box, len(thermal)) for _ in range(others if len(thermal) > 128 else 0)]
+            for place in (box, *elsewhere):
                 _warm(heat, visible, place, int(abs(warmth)))
             thermal = cv2.add(thermal, heat) if warmth > 0 else cv2.subtract(thermal, heat)
         thermal = cv2.GaussianBlur(thermal, (5, 5), blur)
@@ -41,7 +43,10 @@ _NOISE = np.random.default_rng(0).standard_normal((512, 512)).astype(np.float32)
 
 
 def add_noise(rng: np.random.Generator, image: np.ndarray, sigma: float) -> np.ndarray:
-    """Add Gaussian noise of `sigma` grey levels to an image of up to 256 px, cut out of a fixed field: drawing it costs 10 times more."""
+    """Add Gaussian noise of `sigma` grey levels to an image of up to 256 px.
+
+    It is cut out of a fixed field: drawing it anew costs 10 times more.
+    """
     if sigma < 0.5:
         return image
     height, width = image.shape[:2]

@@ -19,9 +19,9 @@ from tpf_training.datasets.record import DatasetError
 class Wanted:
     """What to keep of a video.
 
-    frames: (N,) rising frame numbers; corners: (N, 2) int top-left corners x, y of the region kept of each frame, or None for
-    whole frames; region: its (width, height) in source pixels, or None; scale: output pixels per source pixel;
-    grey: one channel.
+    frames: (N,) rising frame numbers; grey: one channel; scale: output pixels a source pixel; corners: (N, 2) int, the
+    top-left x, y of the region kept of each frame, and region: its (width, height), both in source pixels; None for
+    whole frames.
     """
 
     frames: np.ndarray
@@ -32,10 +32,7 @@ class Wanted:
 
     def key(self, video: Path) -> str:
         """Changes whenever the video's file or what is wanted of it changes."""
-        try:
-            status = video.stat()
-        except OSError as error:
-            raise DatasetError(f"{video}: cannot read video: {error.strerror}") from error
+        status = video.stat()
         digest = hashlib.sha1(f"{video.resolve()} {status.st_size} {status.st_mtime_ns}".encode())
         digest.update(f"{self.grey} {self.scale} {self.region}".encode())
         digest.update(np.ascontiguousarray(self.frames, dtype=np.int64).tobytes())
@@ -45,11 +42,10 @@ class Wanted:
 
 
 def load_frames(video: Path, wanted: Wanted, cache: Path | None = None) -> np.ndarray:
-    """(N, h, w, 3) uint8 RGB or (N, h, w) uint8 frames of `video`; DatasetError names the file and frame that is missing."""
-    key = wanted.key(video)
+    """Frames (N, h, w, 3) uint8 RGB or (N, h, w) uint8 of `video`; DatasetError names the file and lacking frame."""
     if cache is None:
         return _decode(video, wanted)
-    path = Path(cache) / f"{video.parent.name}_{video.stem}_{key}.npy"
+    path = cache / f"{video.parent.name}_{video.stem}_{wanted.key(video)}.npy"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
@@ -59,25 +55,17 @@ def load_frames(video: Path, wanted: Wanted, cache: Path | None = None) -> np.nd
     return np.load(path, mmap_mode="r")
 
 
-def count_frames(video: Path) -> int:
-    """Number of frames that the container of `video` states."""
+def probe(video: Path) -> tuple[int, tuple[int, int]]:
+    """The number of frames that the container of `video` states, and their (width, height)."""
     if not video.is_file():
         raise DatasetError(f"{video}: no such video")
     capture = cv2.VideoCapture(str(video))
-    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    keys = cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT
+    count, width, height = (int(capture.get(key)) for key in keys)
     capture.release()
     if count <= 0:
         raise DatasetError(f"{video}: not a readable video")
-    return count
-
-
-def frame_size(video: Path) -> tuple[int, int]:
-    """(width, height) of `video`."""
-    count_frames(video)
-    capture = cv2.VideoCapture(str(video))
-    size = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-    capture.release()
-    return size
+    return count, (width, height)
 
 
 def _decode(video: Path, wanted: Wanted) -> np.ndarray:

@@ -48,7 +48,8 @@ def find_tracks(frames: np.ndarray) -> list[Track]:
 def moving_bodies(frame: np.ndarray, background: np.ndarray) -> list[tuple[Box, np.ndarray]]:
     """Box and mask of each upright region that is warmer than the background and clear of the image's edge."""
     height, width = frame.shape
-    warm = (cv2.subtract(cv2.GaussianBlur(frame, (5, 5), 0), cv2.GaussianBlur(background, (5, 5), 0)) > CONTRAST).astype(np.uint8)
+    excess = cv2.subtract(cv2.GaussianBlur(frame, (5, 5), 0), cv2.GaussianBlur(background, (5, 5), 0))
+    warm = (excess > CONTRAST).astype(np.uint8)
     warm = cv2.morphologyEx(warm, cv2.MORPH_CLOSE, np.ones((9, 5), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(warm)
     bodies = []

@@ -1,15 +1,16 @@
-"""Boxes of regions that look like objects in a thermal image, without labels: people and engines are warmer than around."""
+"""Boxes of what looks like an object in a thermal image, without labels: people and engines are warmer than around."""
 
 import cv2
 import numpy as np
 
 
 def find_boxes(thermal: np.ndarray, contrast: int = 30) -> np.ndarray:
-    """(K, 4) float32 x, y, w, h of the blobs of `thermal` (H, W) uint8 that are `contrast` grey levels above their surroundings.
+    """(K, 4) float32 x, y, w, h of the blobs of `thermal` (H, W) uint8, `contrast` grey levels above what is around.
 
     Blobs that are tiny, larger than a third of the image, thin, ragged or cut by the image's edge are left out.
     """
-    return np.array([box for box, mask in find_blobs(thermal, contrast) if solidity(mask) > 0.65], dtype=np.float32).reshape(-1, 4)
+    boxes = [box for box, mask in find_blobs(thermal, contrast) if solidity(mask) > 0.65]
+    return np.array(boxes, dtype=np.float32).reshape(-1, 4)
 
 
 def find_blobs(thermal: np.ndarray, contrast: int = 22) -> list[tuple[tuple[int, int, int, int], np.ndarray]]:

@@ -11,10 +11,10 @@ class DatasetError(ValueError):
 
 @dataclass(frozen=True)
 class Clip:
-    """A target through time, in N frames that may be a subset of the video's.
+    """A target through time, in the N frames of a video that are kept; the target is in all of them.
 
     visible: (N, H, W, 3) uint8 RGB or None; thermal: (N, H, W) uint8 or None, aligned with visible.
-    boxes: (N, 4) float32 x, y, w, h in pixels of these frames; valid: (N,) bool, False where the target is absent.
+    boxes: (N, 4) float32 x, y, w, h in pixels of these frames.
     frames: (N,) int, each frame's number in the video, rising.
     """
 
@@ -22,11 +22,10 @@ class Clip:
     visible: np.ndarray | None
     thermal: np.ndarray | None
     boxes: np.ndarray
-    valid: np.ndarray
     frames: np.ndarray
 
     def __post_init__(self):
-        counts = {len(a) for a in (self.visible, self.thermal, self.boxes, self.valid, self.frames) if a is not None}
+        counts = {len(a) for a in (self.visible, self.thermal, self.boxes, self.frames) if a is not None}
         if len(counts) != 1:
             raise DatasetError(f"{self.name}: unequal numbers of frames and boxes: {sorted(counts)}")
         if self.visible is None and self.thermal is None:
@@ -37,8 +36,8 @@ class Clip:
 class Still:
     """One moment without labels.
 
-    visible: (H, W, 3) uint8 RGB or None; thermal: (H, W) uint8 or None, aligned; boxes: (K, 4) float32 x, y, w, h of regions
-    that look like objects, found without labels.
+    visible: (H, W, 3) uint8 RGB or None; thermal: (H, W) uint8 or None, aligned with visible.
+    boxes: (K, 4) float32 x, y, w, h of regions that look like objects, found without labels.
     """
 
     name: str

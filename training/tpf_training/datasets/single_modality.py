@@ -1,4 +1,4 @@
-"""Unpaired clips of flying objects: `{visible,thermal}/<clip>.{mp4,csv}`; the clips in `eval.txt` are not for training."""
+"""Unpaired clips of flying objects: `{visible,thermal}/<clip>.{mp4,csv}`; those in `eval.txt` are not for training."""
 
 from pathlib import Path
 
@@ -10,17 +10,18 @@ STRIDE = 10  # 85,000 frames of mostly sky: a tenth shows what there is
 REGION = 9.0  # a search crop with its jitter reaches at most about this many target sizes
 
 
-def read_single_modality(root: Path, split: str = "train", cache: Path | None = None) -> list[Clip]:
-    """The clips under `root` of `split` ("train" or "eval"), the surroundings of the target in every tenth frame."""
-    listed = evaluation_names(root / "eval.txt")
+def read_single_modality(root: Path, cache: Path | None = None) -> list[Clip]:
+    """The clips under `root` that `eval.txt` does not list, the surroundings of the target in every tenth frame."""
+    held_out = evaluation_names(root / "eval.txt")
     clips = []
     for modality in ("visible", "thermal"):
         for boxes in sorted((root / modality).glob("*.csv")):
-            if (boxes.stem in listed) == (split == "eval"):
-                video = {modality: boxes.with_suffix(".mp4")}
-                clips.append(
-                    read_labelled_video(boxes.stem, boxes, **video, stride=STRIDE, region_factor=REGION, cache=cache)
-                )
+            if boxes.stem in held_out:
+                continue
+            video = {modality: boxes.with_suffix(".mp4")}
+            clips.append(
+                read_labelled_video(boxes.stem, boxes, **video, stride=STRIDE, region_factor=REGION, cache=cache)
+            )
     if not clips:
-        raise DatasetError(f"{root}: no clips of split {split!r}, expected {{visible,thermal}}/<clip>.mp4 and .csv")
+        raise DatasetError(f"{root}: no clips to train on, expected {{visible,thermal}}/<clip>.mp4 and .csv")
     return clips

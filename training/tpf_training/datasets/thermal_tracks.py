@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tpf_training.datasets.frame_store import Wanted, count_frames, load_frames
+from tpf_training.datasets.frame_store import Wanted, load_frames, probe
 from tpf_training.datasets.motion_tracks import Track, find_tracks
 from tpf_training.datasets.record import Clip, DatasetError
 from tpf_training.datasets.splits import is_held_out
@@ -13,12 +13,12 @@ STRIDE = 2
 
 
 def read_thermal_tracks(root: Path, cache: Path | None = None) -> list[tuple[Clip, list[np.ndarray]]]:
-    """A clip, and the target's mask in each of its frames (h, w) bool, for every track in every `<clip>.mp4` under `root`."""
+    """Every track in every `<clip>.mp4` under `root`: a clip, and the target's mask (h, w) bool in each frame."""
     found = []
     for video in sorted(root.glob("*.mp4")):
         if is_held_out(video.stem):
             continue
-        numbers = np.arange(0, count_frames(video), STRIDE)
+        numbers = np.arange(0, probe(video)[0], STRIDE)
         frames = load_frames(video, Wanted(numbers, grey=True), cache)
         found += [(_clip(video.stem, track, frames, numbers), track.masks) for track in find_tracks(np.asarray(frames))]
     if not found:
@@ -29,4 +29,4 @@ def read_thermal_tracks(root: Path, cache: Path | None = None) -> list[tuple[Cli
 def _clip(name: str, track: Track, frames: np.ndarray, numbers: np.ndarray) -> Clip:
     part = slice(track.frames[0], track.frames[-1] + 1)  # a track has no gaps, so this is a view, not a copy
     boxes = np.array(track.boxes, dtype=np.float32)
-    return Clip(f"{name}/{numbers[part][0]}", None, frames[part], boxes, np.ones(len(boxes), bool), numbers[part])
+    return Clip(f"{name}/{numbers[part][0]}", None, frames[part], boxes, numbers[part])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tpf_training.datasets.frame_store import Wanted, count_frames, load_frames
+from tpf_training.datasets.frame_store import Wanted, load_frames, probe
 from tpf_training.datasets.pseudo_boxes import find_boxes
 from tpf_training.datasets.record import DatasetError, Still
 from tpf_training.datasets.splits import is_held_out
@@ -18,7 +18,7 @@ def read_thermal_video(root: Path, cache: Path | None = None) -> list[Still]:
     for video in sorted(root.glob("*.mp4")):
         if is_held_out(video.stem):
             continue
-        numbers = np.arange(0, count_frames(video), STRIDE)
+        numbers = np.arange(0, probe(video)[0], STRIDE)
         frames = load_frames(video, Wanted(numbers, grey=True), cache)
         stills += [Still(f"{video.stem}/{n}", None, frame, find_boxes(frame)) for n, frame in zip(numbers, frames)]
     if not stills:

@@ -2,42 +2,46 @@
 
 import numpy as np
 
-from tpf_training.datasets.record import Clip
-from tpf_training.sampling.jitter import DYNAMIC, SEARCH, TEMPLATE
+from tpf_training.datasets.record import Clip, DatasetError
+from tpf_training.sampling.jitter import DYNAMIC, SEARCH, TEMPLATE, Jitter
 from tpf_training.sampling.view import View, cut
 
-MAX_GAP = 200  # frames between the first and the search frame
+MAX_GAP = 200  # frames of the video between the first and the search frame
 SAME_TEMPLATE = 0.3  # how often the dynamic template still is the first one, as in a track's first frames
 
 
 class ClipSource:
-    """Draws a clip, then three frames of it. `weights`: how likely each clip is; None = all alike."""
+    """Draws a clip, all alike, then three frames of it."""
 
-    def __init__(self, name: str, clips: list[Clip], weights: np.ndarray | None = None):
-        self.name, self.clips = name, [clip for clip in clips if clip.valid.sum() >= 3]
-        self.weights = None if weights is None else np.asarray(weights) / np.sum(weights)
+    def __init__(self, clips: list[Clip]):
+        self.clips = [clip for clip in clips if len(_starts(clip))]
+        if not self.clips:
+            raise DatasetError(f"no three frames within {MAX_GAP} in any of {', '.join(clip.name for clip in clips)}")
 
     def views(self, rng: np.random.Generator) -> tuple[View, View, View] | None:
         """Template, dynamic and search view, or None where the draw gave no usable crop."""
-        clip = self.clips[rng.choice(len(self.clips), p=self.weights)]
+        clip = self.clips[rng.integers(len(self.clips))]
         first, second, last = draw_frames(rng, clip)
         dynamic = (first, TEMPLATE) if rng.random() < SAME_TEMPLATE else (second, DYNAMIC)
-        views = [_view(rng, clip, *choice) for choice in ((first, TEMPLATE), dynamic, (last, SEARCH))]
-        return None if None in views else tuple(views)
+        views = tuple(_view(rng, clip, *choice) for choice in ((first, TEMPLATE), dynamic, (last, SEARCH)))
+        return None if None in views else views
 
 
 def draw_frames(rng: np.random.Generator, clip: Clip) -> tuple[int, int, int]:
-    """Indices of three frames with a target, in the order of time, within MAX_GAP frames of the video."""
-    valid = np.flatnonzero(clip.valid)
-    first = valid[rng.integers(0, len(valid) - 2)]
-    later = valid[(valid > first) & (clip.frames[valid] <= clip.frames[first] + MAX_GAP)]
-    if len(later) < 2:
-        later = valid[valid > first][:2]
-    second, last = np.sort(rng.choice(later, 2, replace=False))
+    """Indices of three frames, in the order of time, within MAX_GAP frames of the video."""
+    starts = _starts(clip)
+    first = starts[rng.integers(len(starts))]
+    end = np.searchsorted(clip.frames, clip.frames[first] + MAX_GAP, side="right")
+    second, last = np.sort(rng.choice(np.arange(first + 1, end), 2, replace=False))
     return int(first), int(second), int(last)
 
 
-def _view(rng: np.random.Generator, clip: Clip, index: int, jitter) -> View | None:
+def _starts(clip: Clip) -> np.ndarray:
+    """Indices of the frames that two more follow within MAX_GAP."""
+    return np.flatnonzero(clip.frames[2:] - clip.frames[:-2] <= MAX_GAP)
+
+
+def _view(rng: np.random.Generator, clip: Clip, index: int, jitter: Jitter) -> View | None:
     box = tuple(float(v) for v in clip.boxes[index])
     crop = jitter.crop(rng, box)
     if crop is None:

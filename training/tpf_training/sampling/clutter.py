@@ -15,7 +15,9 @@ OCCLUDER = 0.2
 
 
 def add_clutter(rng: np.random.Generator, view: View, groups: list[list[Sprite]]) -> None:
-    """Paste distractors and perhaps an occluder into `view`, which has both modalities, in place."""
+    """Paste distractors and perhaps an occluder of `groups` into `view`, which has both modalities, in place."""
+    if not groups:
+        return
     for _ in range(rng.choice(len(DISTRACTORS), p=DISTRACTORS)):
         sprite = _lookalike(rng, view.box, groups)
         box = _beside(rng, view, sprite.aspect)
@@ -23,7 +25,8 @@ def add_clutter(rng: np.random.Generator, view: View, groups: list[list[Sprite]]
             paste(view.visible, view.thermal, sprite, box, rng.random() < 0.5)
     if rng.random() < OCCLUDER:
         sprite = _draw(rng, groups)
-        paste(view.visible, view.thermal, sprite, _in_front(rng, view.box, sprite.aspect), rng.random() < 0.5)
+        box = _in_front(rng, view.box, sprite.aspect)
+        paste(view.visible, view.thermal, sprite, box, rng.random() < 0.5)
 
 
 def _draw(rng: np.random.Generator, groups: list[list[Sprite]]) -> Sprite:
@@ -34,7 +37,8 @@ def _draw(rng: np.random.Generator, groups: list[list[Sprite]]) -> Sprite:
 def _lookalike(rng: np.random.Generator, box: Box, groups: list[list[Sprite]]) -> Sprite:
     """What a tracker mistakes for a person is another person, not a car."""
     aspect = box[3] / box[2]
-    return min((_draw(rng, groups) for _ in range(LOOKALIKES)), key=lambda sprite: abs(math.log(sprite.aspect / aspect)))
+    sprites = [_draw(rng, groups) for _ in range(LOOKALIKES)]
+    return min(sprites, key=lambda sprite: abs(math.log(sprite.aspect / aspect)))
 
 
 def _beside(rng: np.random.Generator, view: View, aspect: float, attempts: int = 5) -> Box | None:

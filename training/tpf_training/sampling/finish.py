@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from tpf_training.augmentation.degradation import THERMAL, VISIBLE, draw_degradation
+from tpf_training.augmentation.degradation import draw_degradation
 from tpf_training.augmentation.misalignment import draw_misalignment, misalign
 from tpf_training.augmentation.photometric import FLIP, GREY, brightness_table, drift_table, to_grey
 from tpf_training.augmentation.simulate_thermal import draw_simulation
@@ -12,10 +12,11 @@ from tpf_training.sampling.clutter import add_clutter
 from tpf_training.sampling.sample import Sample
 from tpf_training.sampling.sprites import Sprite
 from tpf_training.sampling.view import View
+from tpf_training.weighted import pick
 
 SIMULATE_THERMAL, SIMULATE_VISIBLE = 0.75, 0.4  # for clips without it; otherwise it is absent
 ABSENT = 0.1  # one of the two cameras is silent
-DEGRADED_VISIBLE, DEGRADED_THERMAL, DEGRADED_BOTH = 0.28, 0.15, 0.04
+DEGRADED = {("visible", "thermal"): 0.04, ("visible",): 0.28, ("thermal",): 0.15, (): 0.53}
 MISALIGNED = 0.5
 # Which of template, dynamic, search a degradation or absence hits, and how often.
 WHEN = {(2,): 0.4, (1, 2): 0.15, (0, 1, 2): 0.35, (0, 1): 0.1}
@@ -30,11 +31,11 @@ def finish(rng: np.random.Generator, views: tuple[View, View, View], groups: lis
         matrix = draw_misalignment(rng)
         for view in views:
             view.thermal = misalign(view.thermal, matrix)
-    _degrade(rng, views)
+    degrade(rng, views)
     _stand_in(rng, views, absent)
     for view in views:
         view.blank_padding()
-    _joint(rng, views)
+    augment_jointly(rng, views)
     pairs = [(np.ascontiguousarray(view.visible), np.ascontiguousarray(view.thermal)) for view in views]
     return Sample(*pairs, fractions(views[2]), source)
 
@@ -80,28 +81,20 @@ def _drift(rng: np.random.Generator, views: tuple[View, View, View]) -> None:
         view.thermal = cv2.LUT(view.thermal, drift_table(rng))
 
 
-def _when(rng: np.random.Generator) -> tuple[int, ...]:
-    return list(WHEN)[rng.choice(len(WHEN), p=list(WHEN.values()))]
-
-
-def _degrade(rng: np.random.Generator, views: tuple[View, View, View]) -> None:
-    draw = rng.random()
-    both = draw < DEGRADED_BOTH
-    if both or draw < DEGRADED_BOTH + DEGRADED_VISIBLE:
-        degrade = draw_degradation(rng, VISIBLE)
-        for index in _when(rng):
-            views[index].visible = degrade(views[index].visible, views[index].box)
-    if both or DEGRADED_BOTH + DEGRADED_VISIBLE < draw < DEGRADED_BOTH + DEGRADED_VISIBLE + DEGRADED_THERMAL:
-        degrade = draw_degradation(rng, THERMAL)
-        for index in _when(rng):
-            views[index].thermal = degrade(views[index].thermal, views[index].box)
+def degrade(rng: np.random.Generator, views: tuple[View, View, View]) -> None:
+    """Spoil what the drawn cameras show, each in its own way, in some of the views."""
+    for camera in pick(rng, DEGRADED):
+        change = draw_degradation(rng, camera)
+        for index in pick(rng, WHEN):
+            view = views[index]
+            setattr(view, camera, change(getattr(view, camera), view.box))
 
 
 def _stand_in(rng: np.random.Generator, views: tuple[View, View, View], absent: str | None) -> None:
     """Show the other camera's image for a silent one: throughout where the clip lacks it, else now and then."""
     if absent is None and rng.random() >= ABSENT:
         return
-    hit = _when(rng) if absent is None else (0, 1, 2)
+    hit = pick(rng, WHEN) if absent is None else (0, 1, 2)
     absent = absent or ("visible" if rng.random() < 0.5 else "thermal")
     for index in hit:
         view = views[index]
@@ -111,7 +104,7 @@ def _stand_in(rng: np.random.Generator, views: tuple[View, View, View], absent: 
             view.thermal = thermal_stand_in(view.visible)
 
 
-def _joint(rng: np.random.Generator, views: tuple[View, View, View]) -> None:
+def augment_jointly(rng: np.random.Generator, views: tuple[View, View, View]) -> None:
     """Flip and grey: one draw for all views. Brightness: one draw per view, the same for both modalities."""
     flip, grey = rng.random() < FLIP, rng.random() < GREY
     for view in views:

@@ -7,9 +7,9 @@ import numpy as np
 
 from tpf_model.boxes import Box
 from tpf_training.augmentation.photometric import drift_table
-from tpf_training.datasets.record import Still
+from tpf_training.datasets.record import DatasetError, Still
 from tpf_training.sampling.clip_source import SAME_TEMPLATE
-from tpf_training.sampling.jitter import DYNAMIC, SEARCH, TEMPLATE
+from tpf_training.sampling.jitter import DYNAMIC, SEARCH, TEMPLATE, Jitter
 from tpf_training.sampling.sprites import Sprite, draw_group, paste, restyle
 from tpf_training.sampling.view import View, cut
 
@@ -17,11 +17,12 @@ MOTION = 1.5  # standard deviation of the way from template to search, in target
 
 
 class PasteSource:
-    """Draws a background with both modalities and an object (a group of looks), and moves one over the other."""
+    """Draws a background, which has both modalities, and an object (a group of looks), and moves one over the other."""
 
-    def __init__(self, name: str, backgrounds: list[Still], groups: list[list[Sprite]]):
-        self.name, self.groups = name, [group for group in groups if group]
-        self.backgrounds = [still for still in backgrounds if still.visible is not None and still.thermal is not None]
+    def __init__(self, backgrounds: list[Still], groups: list[list[Sprite]]):
+        if not backgrounds or not groups:
+            raise DatasetError("source 'pasted' needs backgrounds and objects: read rgbt_video or rgbt_pairs, too")
+        self.backgrounds, self.groups = backgrounds, groups
 
     def views(self, rng: np.random.Generator) -> tuple[View, View, View] | None:
         """Template, dynamic and search view, or None where the draw gave no usable crop."""
@@ -35,7 +36,7 @@ class PasteSource:
             _view(rng, still, look, box, jitter, flip)
             for look, box, jitter in zip(looks, boxes, (TEMPLATE, DYNAMIC, SEARCH))
         ]
-        if views[2] is None or views[1] is None:
+        if None in views:
             return None
         if rng.random() < SAME_TEMPLATE:
             views[1] = dataclasses.replace(views[0])
@@ -63,7 +64,7 @@ def draw_path(rng: np.random.Generator, shape: tuple[int, int], looks: list[Spri
     return boxes
 
 
-def _view(rng: np.random.Generator, still: Still, sprite: Sprite, box: Box, jitter, flip: bool) -> View | None:
+def _view(rng: np.random.Generator, still: Still, sprite: Sprite, box: Box, jitter: Jitter, flip: bool) -> View | None:
     crop = jitter.crop(rng, box)
     if crop is None:
         return None

@@ -8,17 +8,17 @@ import numpy as np
 from tpf_model.boxes import Box
 from tpf_training.datasets.record import Still
 from tpf_training.sampling.clip_source import SAME_TEMPLATE
-from tpf_training.sampling.jitter import DYNAMIC, SEARCH, TEMPLATE
+from tpf_training.sampling.jitter import DYNAMIC, SEARCH, TEMPLATE, Jitter
 from tpf_training.sampling.view import View, cut
 
+SMALLEST = 14.0  # px; a target of fewer has no shape to follow
 OBJECT_BOX = 0.9  # how often the target is a region that looks like an object; otherwise a random textured one
 
 
 class StillSource:
     """Draws a still and a region of it, and shows it under three random warps."""
 
-    def __init__(self, name: str, stills: list[Still], smallest: float = 14.0):
-        self.name, self.smallest = name, smallest
+    def __init__(self, stills: list[Still]):
         self.sets = {}  # stills by the first part of their names: small sets count as much as large ones
         for still in stills:
             self.sets.setdefault(still.name.split("/")[0], []).append(still)
@@ -33,13 +33,13 @@ class StillSource:
             box = loosen(rng, still.boxes[rng.integers(len(still.boxes))])
         else:
             box = random_box(rng, still)
-        if box is None or math.sqrt(box[2] * box[3]) < self.smallest:
+        if box is None or math.sqrt(box[2] * box[3]) < SMALLEST:
             return None
         template = _view(rng, still, box, TEMPLATE, strength=0.0)
         same = rng.random() < SAME_TEMPLATE
         dynamic = template if same else _view(rng, still, box, DYNAMIC, strength=0.6)
         search = _view(rng, still, box, SEARCH, strength=1.0)
-        if dynamic is None or search is None:
+        if None in (template, dynamic, search):
             return None
         return template, dataclasses.replace(dynamic), search
 
@@ -78,7 +78,7 @@ def random_warp(rng: np.random.Generator, box: Box, strength: float) -> np.ndarr
     return warp
 
 
-def _view(rng: np.random.Generator, still: Still, box: Box, jitter, strength: float) -> View | None:
+def _view(rng: np.random.Generator, still: Still, box: Box, jitter: Jitter, strength: float) -> View | None:
     warp = random_warp(rng, box, strength)
     x, y, w, h = box
     # Not the bounding box of the turned rectangle: an upright object hardly fills that one's corners.

@@ -32,10 +32,13 @@ class View:
         return (self.visible if self.visible is not None else self.thermal).shape[0]
 
 
-def cut(visible: np.ndarray | None, thermal: np.ndarray | None, box: Box, crop: Crop, warp: np.ndarray | None = None) -> View:
+def cut(
+    visible: np.ndarray | None, thermal: np.ndarray | None, box: Box, crop: Crop, warp: np.ndarray | None = None
+) -> View:
     """The `crop` of both images. `warp`: (3, 3), from image pixels to those that `box` and `crop` are in."""
-    shown = visible if visible is not None else thermal
-    inside = sample(np.full(shown.shape[:2], 255, np.uint8), crop, warp) if warp is not None or _reaches_out(crop, shown) else None
+    shown, inside = visible if visible is not None else thermal, None
+    if warp is not None or _reaches_out(crop, shown):
+        inside = sample(np.full(shown.shape[:2], 255, np.uint8), crop, warp)
     images = (None if image is None else sample(np.asarray(image), crop, warp) for image in (visible, thermal))
     return View(*images, crop.box_to_crop(box), inside)
 
