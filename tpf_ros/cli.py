@@ -7,7 +7,7 @@ import sys
 
 from tpf_ros.command_error import INTERRUPTED, CommandError
 
-# A verb's module is imported only when the verb is asked for, so that `tpf --help` is instant and `tpf track` needs no ROS.
+# A verb's module is imported only when the verb is asked for: `tpf --help` is instant, and `tpf track` needs no ROS.
 VERBS = {
     "track": "track a target in files: videos, folders of frames or rosbags (needs no ROS)",
     "info": "describe a model: parameters, sizes, runtime, where its weights come from (needs no ROS)",
@@ -41,7 +41,8 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tpf", description="Track one target in visible and thermal video.")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb, description in VERBS.items():
-        verb_parser = verbs.add_parser(verb, help=description, description=description.capitalize() + ".")
+        sentence = f"{description[0].upper()}{description[1:]}."
+        verb_parser = verbs.add_parser(verb, help=description, description=sentence)
         if verb == chosen:
             module = importlib.import_module(f"tpf_ros.{verb}")
             module.add_arguments(verb_parser)

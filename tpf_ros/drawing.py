@@ -45,7 +45,7 @@ def draw_pair(
     score: float | None = None,
     lines: tuple[str, ...] = (),
 ) -> np.ndarray:
-    """The visible and the thermal image side by side, in the visible one's pixels, with the box on both: (H, 2 W, 3)."""
+    """Visible and thermal image side by side, both in visible pixels and with the box: (H, 2 W, 3) uint8 RGB."""
     visible, thermal = whole_pair(frame, registration)
     left = draw_overlay(visible, box, state, score, lines)
     right = draw_overlay(cv2.cvtColor(thermal, cv2.COLOR_GRAY2RGB), box, state)

@@ -50,7 +50,8 @@ class OfflineTracker:
         self.rate = visible.rate
         last = min(visible.count, thermal.count) - 1
         self.total = (last if end is None else min(end, last)) - start + 1  # about; lone images come on top
-        moments = _select(read_moments(visible, thermal, settings), start, end)
+        self._synchroniser = _synchroniser(settings)
+        moments = _select(read_moments(visible, thermal, settings, self._synchroniser), start, end)
         first = next(moments)
         self._box = validate_box(box, first.frame.size)
         self._moments = chain([first], moments)
@@ -76,14 +77,24 @@ class OfflineTracker:
                 raise SourceError(f"frame {moment.number}: {error}") from error
         return estimate.state, estimate.box, estimate.score
 
+    def suggested_offset(self) -> float | None:
+        """The sync.thermal_offset, s, that the moments of recording suggest; None where nothing was paired by stamp."""
+        offset = self._synchroniser.suggested_offset()
+        return None if offset is None else offset * 1e-9
+
     def fuse(self, frame: Frame) -> np.ndarray:
         """The whole frame fused, (H, W, 3) uint8 RGB."""
         return fuse_frame(self._session, frame, self.registration)
 
 
-def read_moments(visible: Source, thermal: Source, settings: Settings) -> Iterator[Moment]:
-    """Decode, judge, pair and normalise all images, as the node does; its clock is that of the recording."""
-    arrivals, pairing = open_pairing(visible, thermal, _synchroniser(settings))
+def read_moments(
+    visible: Source, thermal: Source, settings: Settings, synchroniser: Synchroniser | None = None
+) -> Iterator[Moment]:
+    """Decode, judge, pair and normalise all images, as the node does; its clock is that of the recording.
+
+    `synchroniser`: what is to pair rosbags, and count; that of the settings where None.
+    """
+    arrivals, pairing = open_pairing(visible, thermal, synchroniser or _synchroniser(settings))
     return _moments(arrivals, pairing, settings)
 
 
@@ -124,7 +135,7 @@ def _select(moments: Iterator[Moment], start: int, end: int | None) -> Iterator[
             yield moment
     if not count:
         raise SourceError(
-            "no images can be paired: their stamps are zero, or never within sync.max_difference after sync.thermal_offset"
+            "no images can be paired: their stamps are zero, or none are within sync.max_difference of each other"
         )
     if count <= start:
         raise SourceError(f"frame {start} is beyond the last one: there are {count}, counted from 0")

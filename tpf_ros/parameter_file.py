@@ -23,7 +23,8 @@ def read_parameter_file(path: str | Path) -> dict:
         if name.rsplit("/", 1)[-1] in (NODE, "**") and isinstance(node, dict):
             values.update(_flatten("", node.get("ros__parameters") or {}))
     if not values:
-        raise ValueError(f"parameter file {path} sets nothing for {NODE}: it needs '/**:' or '{NODE}:' and 'ros__parameters:'")
+        wanted = f"'/**:' or '{NODE}:', and in it 'ros__parameters:'"
+        raise ValueError(f"parameter file {path} sets nothing for {NODE}: it needs {wanted}")
     return {name: value for name, value in values.items() if not name.startswith(_OF_ROS)}
 
 

@@ -30,4 +30,5 @@ class Progress:
         self._shown = now
         rate = self._done / max(now - self._start, 1e-9)
         line = f"{self._done}/{self._total} {self._unit}, {rate:.1f} {self._unit}/s"
-        print(f"\r{line:<60}" if self._terminal else line, end="" if self._terminal else "\n", file=sys.stderr, flush=True)
+        line = f"\r{line:<60}" if self._terminal else f"{line}\n"
+        print(line, end="", file=sys.stderr, flush=True)

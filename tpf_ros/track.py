@@ -49,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(str(error)) from error
     rows, missing = _track(tracker, args)
     print(f"{_summary(rows, missing)} -> {args.out}")
+    if missing["thermal"] > len(rows) / 2 and (offset := tracker.suggested_offset()) is not None:
+        print(f"by the moments of recording, sync.thermal_offset in a --params-file should be near {offset:.3f}")
     if truth:
         print(_overlap(rows, truth))
     return 0
@@ -101,7 +103,7 @@ def _initial(args: argparse.Namespace, truth: dict[int, Box]) -> tuple[int, Box]
 
 
 def _track(tracker, args: argparse.Namespace) -> tuple[list[BoxRow], Counter]:
-    """Run the tracker and write its results frame by frame; the rows, and how many frames have no usable image of a camera.
+    """Run the tracker and write its results frame by frame; the rows, and the frames without a usable image by camera.
 
     CommandError says what is kept when it ends early.
     """

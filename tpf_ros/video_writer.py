@@ -14,7 +14,7 @@ class VideoWriter:
     """Writes RGB frames of one size to a video; the first frame sets the size. Close it, or the file does not play."""
 
     def __init__(self, path: str | os.PathLike, rate: float):
-        """`rate` in frames a second, > 0. ValueError for a suffix that is not one of `SUFFIXES`, OSError from the file."""
+        """`rate` in frames a second, > 0. ValueError for a suffix not in `SUFFIXES`, OSError from the file."""
         self.path = Path(path)
         if self.path.suffix.lower() not in SUFFIXES:
             raise ValueError(f"video {self.path} must end in one of {', '.join(SUFFIXES)}")
@@ -25,17 +25,23 @@ class VideoWriter:
         self._stream.options = {"preset": "veryfast", "crf": "20"}
         self._size = None
 
-    def write(self, image: np.ndarray) -> None:
-        """Append (H, W, 3) uint8 RGB; ValueError where it has another size than the first."""
+    def write(self, image: np.ndarray, index: int | None = None) -> None:
+        """Append (H, W, 3) uint8 RGB; ValueError where it has another size than the first.
+
+        `index`, if given for every frame: its time in frames at `rate`, growing. A frame is shown until the next one's.
+        """
         height, width = image.shape[:2]
         if self._size is None:
             self._size = (width, height)
             self._stream.width, self._stream.height = width + width % 2, height + height % 2
         if self._size != (width, height):
-            raise ValueError(f"{self.path}: a frame of {width}x{height} after frames of {self._size[0]}x{self._size[1]}")
+            before = f"{self._size[0]}x{self._size[1]}"
+            raise ValueError(f"{self.path}: a frame of {width}x{height} after frames of {before}")
         # 4:2:0 chroma needs even sizes: an odd image repeats its last row or column.
         even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        self._mux(av.VideoFrame.from_ndarray(even, format="rgb24"))
+        frame = av.VideoFrame.from_ndarray(even, format="rgb24")
+        frame.pts = index
+        self._mux(frame)
 
     def close(self) -> None:
         """Finish the file. A video without a frame is removed: no player would open it."""

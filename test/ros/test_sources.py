@@ -43,8 +43,13 @@ def write_video(path: Path, images: list[np.ndarray], pixel_format: str = "bgr0"
     return path
 
 
-def write_bag(path: Path, topics: dict[str, list[tuple]], storage: StoragePlugin = StoragePlugin.MCAP, compression=CompressionMode.NONE) -> Path:
-    """topics: name -> [(stamp, arrival, encoding or "png", image)], all ns; images are written as they are."""
+def write_bag(
+    path: Path,
+    topics: dict[str, list[tuple]],
+    storage: StoragePlugin = StoragePlugin.MCAP,
+    compression: CompressionMode = CompressionMode.NONE,
+) -> Path:
+    """topics: name -> [(stamp, arrival, encoding or "png", image)], ns; images are written as they are."""
     writer = Writer(path, version=9, storage_plugin=storage)
     writer.set_compression(compression, CompressionFormat.ZSTD)
     with writer:
@@ -52,7 +57,8 @@ def write_bag(path: Path, topics: dict[str, list[tuple]], storage: StoragePlugin
         for topic, messages in topics.items():
             kind = "CompressedImage" if messages[0][2] == "png" else "Image"
             connection = writer.add_connection(topic, f"sensor_msgs/msg/{kind}", typestore=TYPES)
-            entries += [(arrival, connection, message(*rest)) for arrival, rest in ((m[1], (m[0], *m[2:])) for m in messages)]
+            for stamp, arrival, encoding, image in messages:
+                entries.append((arrival, connection, message(stamp, encoding, image)))
         for arrival, connection, content in sorted(entries, key=lambda entry: entry[0]):
             writer.write(connection, arrival, TYPES.serialize_cdr(content, connection.msgtype))
     return path
@@ -63,9 +69,9 @@ def message(stamp: int, encoding: str, image: np.ndarray):
     header = TYPES.types["std_msgs/msg/Header"](time, "camera")
     if encoding == "png":
         return TYPES.types["sensor_msgs/msg/CompressedImage"](header, "png", cv2.imencode(".png", image)[1].ravel())
-    data = np.ascontiguousarray(image)
-    height, width = image.shape[:2]
-    return TYPES.types["sensor_msgs/msg/Image"](header, height, width, encoding, 0, data.strides[0], data.view(np.uint8).ravel())
+    pixels = np.ascontiguousarray(image)
+    data = pixels.view(np.uint8).ravel()
+    return TYPES.types["sensor_msgs/msg/Image"](header, *image.shape[:2], encoding, 0, pixels.strides[0], data)
 
 
 def stamps(count: int, rate: float, first: int = START) -> list[int]:
@@ -112,7 +118,8 @@ def test_a_video_that_was_filmed_upright_is_turned(tmp_path):
     flat = next(iter(open_source(str(path), "visible"))).load()
     data = bytearray(path.read_bytes())
     matrix = data.index(b"tkhd") + 4 + 40
-    data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)  # 90 degrees clockwise
+    clockwise = (0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
+    data[matrix : matrix + 36] = struct.pack(">9i", *clockwise)
     path.write_bytes(data)
     turned = next(iter(open_source(str(path), "visible"))).load()
     assert (turned == np.rot90(flat, -1)).all()
@@ -184,9 +191,10 @@ def test_a_bag_is_found_as_folder_as_file_and_without_its_metadata(tmp_path):
 def test_a_topic_may_be_left_out_where_only_one_fits(tmp_path):
     path = write_bag(tmp_path / "two", two_cameras(stamps(3, 30), stamps(2, 30)))
     assert open_source(str(path), "thermal").name.endswith(":/cam/thermal")
-    only = write_bag(tmp_path / "one", {"/image_raw": [(START, START, "mono8", picture(0)[..., 0])]})
+    one_image = [(START, START, "mono8", picture(0)[..., 0])]
+    only = write_bag(tmp_path / "one", {"/image_raw": one_image})
     assert open_source(str(only), "thermal").name.endswith(":/image_raw")
-    many = write_bag(tmp_path / "many", {f"/camera{n}": [(START, START, "mono8", picture(0)[..., 0])] for n in range(2)})
+    many = write_bag(tmp_path / "many", {"/camera0": one_image, "/camera1": one_image})
     with pytest.raises(SourceError, match=r"needs a topic.*/camera0 \(1\), /camera1 \(1\)"):
         open_source(str(many), "visible")
     with pytest.raises(SourceError, match=r"no image topic /nothing.*/cam/visible \(3\), /cam/thermal \(2\)"):

@@ -6,11 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import islice
 from pathlib import Path
 
 import av
 import cv2
 import pytest
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
 
 from tpf_ros import cli
 from tpf_ros.boxes_csv import read_boxes
@@ -18,6 +21,7 @@ from tpf_ros.sources import open_source
 
 CLIP = Path(__file__).parents[1] / "data" / "0117_1620"
 VISIBLE, THERMAL = str(CLIP / "visible.mp4"), str(CLIP / "thermal.mp4")
+TYPES, IMAGE = get_typestore(Stores.ROS2_HUMBLE), "sensor_msgs/msg/Image"
 UNTRAINED = ["--model", "tiny", "--weights", "random", "--device", "cpu"]
 BOX = ["--init", "300,150,80,200"]
 # Without it, threads that wait for each other fill the machine, and sums in another order differ in the last bits.
@@ -55,7 +59,8 @@ def test_a_video_and_a_folder_of_its_frames_give_the_same_boxes_each_time(tmp_pa
     assert [row.frame for row in first] == [90, 91, 92, 93, 94, 95]
     assert [row.stamp_ns for row in first[:2]] == [3_000_000_000, 3_033_333_333]
     assert first[0].box == (300, 150, 80, 200) and first[0].state == "tracking"
-    assert [(row.box, row.score, row.state) for row in folder_first] == [(row.box, row.score, row.state) for row in first]
+    for row, from_folder in zip(first, folder_first, strict=True):
+        assert (row.box, row.score, row.state) == (from_folder.box, from_folder.score, from_folder.state)
 
 
 def test_both_videos_show_every_frame_and_true_boxes_are_compared(tmp_path, frames):
@@ -96,8 +101,8 @@ def test_a_damaged_frame_in_the_middle_keeps_the_lines_before_it(tmp_path, frame
 
 @pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_stopped_leaves_what_it_did(tmp_path, way):
-    command = [sys.executable, "-m", "tpf_ros.cli", "track", "--visible", VISIBLE, "--thermal", THERMAL, *BOX, *UNTRAINED]
-    command += ["--out", tmp_path / "boxes.csv", "--video", tmp_path / "annotated.mp4"]
+    command = [sys.executable, "-m", "tpf_ros.cli", "track", "--visible", VISIBLE, "--thermal", THERMAL]
+    command += [*BOX, *UNTRAINED, "--out", tmp_path / "boxes.csv", "--video", tmp_path / "annotated.mp4"]
     process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and lines(tmp_path / "boxes.csv") < 4:
         time.sleep(0.05)
@@ -116,16 +121,17 @@ def lines(path: Path) -> int:
 def test_it_needs_no_ros(tmp_path, frames):
     script = """
 import sys
+ROS = {"rclpy", "builtin_interfaces", "sensor_msgs", "std_msgs", "tpf_interfaces", "cv_bridge"}
 class NoRos:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("rclpy", "builtin_interfaces", "sensor_msgs", "std_msgs", "tpf_interfaces", "cv_bridge"):
+        if name.split(".")[0] in ROS:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, NoRos())
 from tpf_ros.cli import main
 sys.exit(main(sys.argv[1:]))
 """
-    arguments = ["track", "--visible", frames / "visible", "--thermal", frames / "thermal", *BOX, *UNTRAINED, "--end", "1"]
-    command = [sys.executable, "-c", script, *map(str, arguments), "--out", str(tmp_path / "boxes.csv")]
+    command = [sys.executable, "-c", script, "track", *BOX, *UNTRAINED, "--end", "1", "--out", tmp_path / "boxes.csv"]
+    command += ["--visible", frames / "visible", "--thermal", frames / "thermal"]
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=600)
     assert done.returncode == 0, done.stderr
     assert len(read_boxes(tmp_path / "boxes.csv")) == 2
@@ -144,6 +150,39 @@ finally:
         done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=120)
         assert done.returncode == 0 and "usage: tpf" in done.stdout
         assert set(done.stdout.split("heavy:")[1].split()) <= allowed
+
+
+def write_bag(path: Path, count: int, behind: int) -> Path:
+    """The first `count` pairs of the clip; thermal stamps are `behind` ns behind."""
+    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        for modality, offset in (("visible", 0), ("thermal", behind)):
+            topic = writer.add_connection(f"/{modality}/image", IMAGE, typestore=TYPES)
+            for item in islice(open_source(str(CLIP / f"{modality}.mp4"), modality), count):
+                recorded = 10**18 + item.stamp_ns
+                message = image_message(recorded - offset, item.load())
+                writer.write(topic, recorded, TYPES.serialize_cdr(message, IMAGE))
+    return path
+
+
+def image_message(stamp: int, image):
+    time_type, header_type = TYPES.types["builtin_interfaces/msg/Time"], TYPES.types["std_msgs/msg/Header"]
+    header = header_type(time_type(*divmod(stamp, 10**9)), "camera")
+    height, width = image.shape[:2]
+    encoding = "rgb8" if image.ndim == 3 else "mono8"
+    return TYPES.types[IMAGE](header, height, width, encoding, 0, image.strides[0], image.ravel())
+
+
+def test_a_thermal_clock_that_is_off_is_pointed_out(tmp_path, capsys):
+    bag = write_bag(tmp_path / "bag", 20, behind=10 * 10**9)
+    (tmp_path / "offset.yaml").write_text("/**: {ros__parameters: {sync: {thermal_offset: 10.0}}}")
+    arguments = ["--visible", str(bag), "--thermal", str(bag), *BOX, *UNTRAINED, "--out", str(tmp_path / "boxes.csv")]
+    assert cli.main(["track", *arguments]) == 0
+    said = capsys.readouterr().out
+    assert "without a usable thermal image" in said and "should be near 10.000" in said
+    arguments += ["--params-file", str(tmp_path / "offset.yaml"), "--end", "3"]
+    assert cli.main(["track", *arguments]) == 0
+    said = capsys.readouterr().out
+    assert "4 frames" in said and "usable" not in said
 
 
 GOOD = {"visible": VISIBLE, "thermal": THERMAL, "init": "300,150,80,200", "out": "boxes.csv"}

@@ -7,7 +7,8 @@ from tpf_ros.video_writer import VideoWriter
 
 def frames(width: int, height: int, count: int) -> list[np.ndarray]:
     row, column = np.mgrid[:height, :width]
-    return [np.stack([column % 256, row % 256, np.full_like(row, 20 * n)], axis=-1).astype(np.uint8) for n in range(count)]
+    levels = [np.full_like(row, 20 * number) for number in range(count)]
+    return [np.stack([column % 256, row % 256, level], axis=-1).astype(np.uint8) for level in levels]
 
 
 @pytest.mark.parametrize(("size", "suffix"), [((160, 120), ".mp4"), ((161, 121), ".mp4"), ((160, 120), ".mkv")])
@@ -46,3 +47,11 @@ def test_a_frame_of_another_size_is_refused_and_the_video_still_plays(tmp_path):
 def test_a_video_without_frames_leaves_no_file(tmp_path):
     VideoWriter(tmp_path / "out.mp4", 30).close()
     assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_frame_with_an_index_is_shown_until_the_next_one(tmp_path):
+    with VideoWriter(tmp_path / "out.mp4", 30) as writer:
+        for index in (0, 15, 60):
+            writer.write(np.full((32, 32, 3), index, np.uint8), index)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert [frame.time for frame in container.decode(video=0)] == pytest.approx([0, 0.5, 2])

@@ -39,7 +39,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def read_image(path: Path, modality: Modality) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of a visible image, (h, w) uint8 | uint16 | float32 of a thermal one. SourceError names it."""
+    """(H, W, 3) uint8 RGB of a visible, (h, w) uint8 | uint16 | float32 of a thermal image; SourceError names it."""
     try:
         file = SimpleNamespace(data=path.read_bytes(), format=path.suffix)  # the fields of a CompressedImage
         return decode_visible(file) if modality == "visible" else decode_thermal(file)

@@ -20,7 +20,7 @@ class Arrival:
 
 
 class NumberPairing:
-    """Pairs each visible image with the thermal one that follows it; used where `Synchroniser` has no stamps to go by."""
+    """Pairs each visible image with the thermal one after it; used where `Synchroniser` has no stamps to go by."""
 
     def add_visible(self, stamp: int, frame: Any, now: int) -> list[Pair]:
         self._waiting = (stamp, frame)

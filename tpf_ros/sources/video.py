@@ -12,7 +12,7 @@ from tpf_ros.sources.source import Item, Modality, SourceError
 
 
 class VideoSource:
-    """The first video stream of a file. Stamps are its presentation times; a stream without any counts frames / rate."""
+    """The first video stream of a file. Stamps are its presentation times; without any, frame number / rate."""
 
     def __init__(self, path: Path, modality: Modality):
         self.name = str(path)
