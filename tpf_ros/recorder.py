@@ -21,10 +21,10 @@ class Recorder:
     """Keeps what the node publishes, received through the rclpy node `node`: `published`, and the last `diagnostics`.
 
     The node repeats its last result while no image comes; a repetition (same stamp and id) is not recorded. With
-    `fused`, the fused images are written to that video at `rate` frames a second, each held until the next one came.
+    `fused`, the fused images are written to that video, each shown until the next one came.
     """
 
-    def __init__(self, node, namespace: str = "/", fused: Path | None = None, rate: float = 30.0):
+    def __init__(self, node, namespace: str = "/", fused: Path | None = None):
         private = f"{namespace.rstrip('/')}/{NODE}"
         self.published: list[Published] = []
         self.newest: Published | None = None
@@ -36,7 +36,7 @@ class Recorder:
         qos = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
         node.create_subscription(TrackedTarget, f"{private}/target", self._on_target, qos)
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos)
-        self._fused = _HeldVideo(fused, rate) if fused else None
+        self._fused = _LiveVideo(fused) if fused else None
         if fused:
             node.create_subscription(Image, f"{private}/fused_image", self._on_fused, qos)
 
@@ -73,25 +73,19 @@ class Recorder:
         self._fused.write(decode_visible(message))
 
 
-class _HeldVideo:
-    """A video of constant rate from images that come at any time: each is repeated until the next one comes."""
+class _LiveVideo:
+    """A video of images as they come: each is shown until the next one."""
 
-    def __init__(self, path: Path, rate: float):
+    def __init__(self, path: Path, rate: float = 30.0):
         self._writer, self._rate = VideoWriter(path, rate), rate
-        self._begin = self._image = None
-        self._written = 0
+        self._begin = None
+        self._index = -1
 
     def write(self, image) -> None:
         now = time.monotonic()
-        self._begin = now if self._begin is None else self._begin
-        self._fill(round((now - self._begin) * self._rate))
-        self._image = image
-
-    def _fill(self, frames: int) -> None:
-        while self._image is not None and self._written < frames:
-            self._writer.write(self._image)
-            self._written += 1
+        self._begin = self._begin or now
+        self._index = max(self._index + 1, round((now - self._begin) * self._rate))
+        self._writer.write(image, self._index)
 
     def close(self) -> None:
-        self._fill(self._written + 1)
         self._writer.close()
