@@ -35,6 +35,7 @@ class StreamStatistics:
     received: int = 0
     bad: Counter = field(default_factory=Counter)  # by reason
     last: int | None = None  # time.monotonic_ns() of the newest message
+    frame_id: str = ""  # its frame_id
 
 
 class Inputs:
@@ -61,10 +62,14 @@ class Inputs:
         self._normalise = make_normaliser(settings)
         self._infos: dict[str, tuple] = {}
         self._subscriptions = []
-        self.statistics = {
-            "visible": self._subscribe("visible", settings.visible.transport, self._on_visible),
-            "thermal": self._subscribe("thermal", settings.thermal.transport, self._on_thermal),
-        }
+        try:
+            self.statistics = {
+                "visible": self._subscribe("visible", settings.visible.transport, self._on_visible),
+                "thermal": self._subscribe("thermal", settings.thermal.transport, self._on_thermal),
+            }
+        except Exception:  # an override of the quality of service that is not possible
+            self.close()
+            raise
 
     def close(self) -> None:
         for subscription in self._subscriptions:
@@ -118,7 +123,7 @@ class Inputs:
         now, stamp = time.monotonic_ns(), to_nanoseconds(message.header.stamp)
         statistics = self.statistics[stream]
         statistics.received += 1
-        statistics.last = now
+        statistics.last, statistics.frame_id = now, message.header.frame_id
         heard(now)
         try:
             pixels = decode(message)
@@ -146,7 +151,7 @@ class Inputs:
             thermal = self._normalise(thermal)
         self._number += 1
         frame_id = thermal_id if visible is None else visible_id
-        source = Source(self._number, frame_id, thermal_id, pair.difference, self.health_now())
+        source = Source(self._number, frame_id, pair.difference, self.health_now())
         frame = Frame(visible, thermal, self._size)
         self._offer(self._buffer.append(frame, pair.visible_stamp, pair.thermal_stamp, source))
 

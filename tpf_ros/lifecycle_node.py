@@ -202,8 +202,8 @@ class TrackerNode(LifecycleNode):
         active = self._running()
         if not active.worker.enabled:
             raise Refused(NOT_ACTIVE, "tracking is switched off; call ~/set_enabled with true first")
-        region = active.worker.region if self._settings.fused_image.region == "search" else None
-        seen, box = find_target(drawn, active.buffer, self._registration(), region)
+        regions = active.worker.regions() if self._settings.fused_image.region == "search" else None
+        seen, box = find_target(drawn, active.buffer, self._registration(), regions)
         self._last_id += 1
         active.worker.init(seen, box, self._last_id)
         return self._last_id
@@ -216,10 +216,10 @@ class TrackerNode(LifecycleNode):
 
     def _thermal_frame_id(self) -> str:
         """The thermal images' frame_id, empty where it says nothing: unknown, or the visible images' too."""
-        last = self._active and self._active.outcomes.last
-        if not last or last.seen is None or last.seen.note.thermal_frame_id == last.seen.note.frame_id:
+        if self._active is None:
             return ""
-        return last.seen.note.thermal_frame_id
+        visible, thermal = (one.frame_id for one in self._active.inputs.statistics.values())
+        return "" if visible == thermal else thermal
 
     def _click_size(self) -> float:
         return self._settings.click.size

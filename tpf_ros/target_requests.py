@@ -1,6 +1,5 @@
 """From a box that someone drew on an image to a box in visible pixels of the buffered frame they saw. Knows no ROS."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,25 +37,28 @@ def find_target(
     drawn: Drawn,
     buffer: FrameBuffer,
     registration: Registration | None,
-    region: Callable[[BufferedFrame], Crop | None] | None,
+    regions: list[tuple[int, Crop]] | None,
 ) -> tuple[BufferedFrame, Box]:
     """The buffered frame nearest to the stamp and the box in its visible pixels; Refused says why there is none.
 
-    registration: thermal to visible, None where it is not known. region: the crop that a frame's fused image shows,
-    None for a frame without one; `region` is None where the fused image is the whole frame.
+    registration: thermal to visible, None where it is not known. regions: stamps and crops of the fused images so far,
+    oldest first; None where the fused image is the whole frame.
     """
     if drawn.image not in (VISIBLE, THERMAL, FUSED):
         raise Refused(BAD_IMAGE, f"image is {drawn.image}, must be 0 (visible), 1 (thermal) or 2 (fused)")
+    stamp, crop = drawn.stamp, None
+    if drawn.image == FUSED and regions is not None:
+        stamp, crop = _region(stamp, regions)
     try:
-        seen = buffer.find(drawn.stamp, thermal=drawn.image == THERMAL, tolerance=_TOLERANCE)
+        seen = buffer.find(stamp, thermal=drawn.image == THERMAL, tolerance=_TOLERANCE)
     except NoFrameYet as error:
         raise Refused(NO_IMAGE_YET, str(error)) from error
     except StampNotBuffered as error:
         raise Refused(STAMP_TOO_OLD, str(error)) from error
     if drawn.image == THERMAL:
         box = _from_thermal(drawn.box, seen, registration)
-    elif drawn.image == FUSED and region is not None:
-        box = _from_region(drawn.box, region(seen))
+    elif crop is not None:
+        box = crop.box_to_image(_validate(drawn.box, (crop.size, crop.size)))
     else:
         box = drawn.box
     return seen, _validate(box, seen.frame.size)
@@ -75,10 +77,14 @@ def _from_thermal(box: Box, seen: BufferedFrame, registration: Registration | No
     return float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1])
 
 
-def _from_region(box: Box, crop: Crop | None) -> Box:
-    if crop is None:
+def _region(stamp: int, regions: list[tuple[int, Crop]]) -> tuple[int, Crop]:
+    """The fused image nearest to `stamp`; 0: the newest."""
+    if regions and stamp == 0:
+        return regions[-1]
+    nearest = min(regions, key=lambda one: abs(one[0] - stamp), default=None)
+    if nearest is None or abs(nearest[0] - stamp) > _TOLERANCE:
         raise Refused(BAD_IMAGE, "there is no fused image of that moment: it shows the search region of a target")
-    return crop.box_to_image(_validate(box, (crop.size, crop.size)))
+    return nearest
 
 
 def _validate(box: Box, size: tuple[int, int]) -> Box:

@@ -32,7 +32,6 @@ class Source:
 
     number: int
     frame_id: str  # of the image that the box is in: the visible one, or the thermal one where that is missing
-    thermal_frame_id: str  # "" where the thermal image is missing
     difference: int | None  # ns, see `Pair`
     health: BothHealth
 
@@ -54,10 +53,10 @@ class Result:
     box: Box | None
     score: float
     size: tuple[int, int]
-    stale: bool
-    frame: Frame | None
-    estimate: Estimate | None
-    fuse: Callable[[], np.ndarray] | None
+    stale: bool = False
+    frame: Frame | None = None
+    estimate: Estimate | None = None
+    fuse: Callable[[], np.ndarray] | None = None
 
 
 class Worker:
@@ -110,9 +109,9 @@ class Worker:
         """Process a frame of the buffer, unless a newer one comes before its turn."""
         self._mailbox.put(seen)
 
-    def region(self, seen: BufferedFrame) -> Crop | None:
-        """The region of `seen` that was searched, and shown as its fused image; None if it was not."""
-        return next((crop for stamp, crop in reversed(list(self._regions)) if stamp == seen.stamp), None)
+    def regions(self) -> list[tuple[int, Crop]]:
+        """Stamps (ns) and searched regions, which the fused images show, of the last frames with a target."""
+        return list(self._regions)
 
     def init(self, seen: BufferedFrame, box: Box, target_id: int) -> None:
         """Take up the target in `box` (visible pixels) of a buffered frame, and catch up with the newest."""

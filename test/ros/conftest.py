@@ -38,12 +38,16 @@ def ros(domain_id):
 
 @pytest.fixture(scope="session")
 def start_tracker(ros, tmp_path_factory):
-    """start_tracker(parameters) -> TrackerProcess: a node of its own namespace, ended with the tests."""
+    """start_tracker(parameters, arguments) -> TrackerProcess: a node of its own namespace, ended with the tests.
+
+    "{namespace}" in an argument becomes that namespace.
+    """
     started = []
 
     def start(parameters: dict | None = None, arguments: tuple[str, ...] = ()) -> TrackerProcess:
-        folder = tmp_path_factory.mktemp("node")
-        tracker = TrackerProcess(ros, f"/test{len(started)}", folder, parameters or {}, arguments)
+        namespace, folder = f"/test{len(started)}", tmp_path_factory.mktemp("node")
+        arguments = [argument.format(namespace=namespace) for argument in arguments]
+        tracker = TrackerProcess(ros, namespace, folder, parameters or {}, arguments)
         started.append(tracker)
         return tracker
 
@@ -58,7 +62,7 @@ class TrackerProcess:
     The default model is the smallest, untrained: what these tests ask needs no tracking skill.
     """
 
-    def __init__(self, ros, namespace: str, folder: Path, parameters: dict, arguments: tuple[str, ...]):
+    def __init__(self, ros, namespace: str, folder: Path, parameters: dict, arguments: list[str]):
         from diagnostic_msgs.msg import DiagnosticArray
         from rclpy.qos import QoSProfile
 
@@ -69,6 +73,7 @@ class TrackerProcess:
         self.targets: list[TrackedTarget] = []
         self.diagnostics: dict[str, str] = {}  # all values, merged
         self.levels: dict[str, tuple[bytes, str]] = {}  # level and message by the status' name
+        self.compressed = False  # whether visible images are sent as JPEG
         self._stamp = time.time_ns()
         self._publishers, self._clients = {}, {}
         self.subscribe(TrackedTarget, "target", self.targets.append)
@@ -123,6 +128,12 @@ class TrackerProcess:
     def subscribe(self, kind, name: str, callback: Callable):
         """A subscription to `~/name` of the node; rclpy's default quality of service."""
         return self.node.create_subscription(kind, f"tpf_tracker/{name}", callback, 50)
+
+    def input_qos(self, topic: str):
+        """The quality of service of the node's own subscription."""
+        infos = lambda: self.node.get_subscriptions_info_by_topic(f"{self.namespace}/{topic}")
+        self.until(infos, f"nobody subscribes to {topic}")
+        return infos()[0].qos_profile
 
     def until(self, condition: Callable[[], bool], complaint: str, each: Callable[[], None] = lambda: None) -> None:
         """Spin until `condition()`, doing `each()` in every round."""
@@ -199,7 +210,11 @@ class TrackerProcess:
         """Publish the scene as seen by each camera that a stamp (ns) is given for; `visible_image` replaces it."""
         if visible is not None:
             pixels = scene(visible) if visible_image is None else visible_image
-            self.publish("visible/image", image_message(pixels, visible, "visible_optical"))
+            message = image_message(pixels, visible, "visible_optical")
+            if self.compressed:
+                self.publish("visible/image/compressed", compressed_message(pixels, message.header))
+            else:
+                self.publish("visible/image", message)
         if thermal is not None:
             self.publish("thermal/image", image_message(scene(thermal)[::2, ::2, 1], thermal, "thermal_optical"))
 
@@ -243,3 +258,13 @@ def image_message(pixels: np.ndarray, stamp: int, frame_id: str):
 
     encoding = "bgr8" if pixels.ndim == 3 else {"uint8": "mono8", "uint16": "mono16"}[pixels.dtype.name]
     return encode_image(pixels, encoding, Header(stamp=to_stamp(stamp), frame_id=frame_id))
+
+
+def compressed_message(pixels: np.ndarray, header):
+    """sensor_msgs/CompressedImage of a bgr8 image, as image_transport makes it."""
+    import cv2
+    from sensor_msgs.msg import CompressedImage
+
+    message = CompressedImage(header=header, format="bgr8; jpeg compressed bgr8")
+    message.data.frombytes(cv2.imencode(".jpg", pixels)[1].tobytes())
+    return message

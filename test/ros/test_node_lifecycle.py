@@ -4,6 +4,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from rclpy.qos import ReliabilityPolicy
 
 from tpf_interfaces.srv import InitTarget
 
@@ -13,7 +14,8 @@ BOX = (100, 80, 40, 40)
 @pytest.fixture(scope="module")
 def tracker(start_tracker):
     """A node whose parameters were wrong from the start: it lives, unconfigured."""
-    arguments = ("-p", "sync.max_difference:=far", "-p", "tracker.lost_afetr:=3")
+    arguments = ["-p", "sync.max_difference:=far", "-p", "tracker.lost_afetr:=3"]
+    arguments += ["-p", "qos_overrides.{namespace}/thermal/image.subscription.reliability:=reliable"]
     tracker = start_tracker({"model": "enormous"}, arguments)
     tracker.until(lambda: tracker.levels, "there are no diagnostics")
     return tracker
@@ -57,14 +59,20 @@ def test_a_gpu_that_is_not_there_is_an_error(tracker):
 
 def test_once_put_right_it_tracks_and_can_start_again(tracker):
     tracker.set_parameters(model="tiny", sync__max_difference=0.02, weights="random", device="cpu")
-    for _ in range(2):
+    for transport in ("raw", "compressed"):
+        assert tracker.set_parameters(visible__transport=transport)[0].successful
         assert tracker.transition("configure") and tracker.state() == "inactive"
+        other = tracker.set_parameters(visible__transport="compressed" if transport == "raw" else "raw")[0]
+        assert not other.successful and "clean it up" in other.reason
         refused = tracker.init(BOX)
         assert refused.error_code == InitTarget.Response.NOT_ACTIVE and "activate" in refused.message
         assert tracker.transition("activate")
+        tracker.compressed = transport == "compressed"
         tracker.show()
         response = tracker.init(BOX)
         tracker.pump(lambda: tracker.targets[-1].id == response.id, "the target is not taken up")
+        assert (tracker.targets[-1].visible_health, tracker.targets[-1].thermal_health) == (0, 0)
+        assert tracker.input_qos("thermal/image").reliability == ReliabilityPolicy.RELIABLE  # overridden
         assert tracker.transition("deactivate") and tracker.transition("cleanup")
     assert tracker.transition("shutdown")
     assert tracker.end(signal.SIGINT) == 0

@@ -57,7 +57,11 @@ def test_a_thermal_box_becomes_the_upright_box_around_its_corners(buffer):
 
 def test_a_box_on_the_fused_image_is_in_its_geometry(buffer):
     assert find_target(Drawn((30, 40, 50, 60), FUSED), buffer, IDENTITY, None)[1] == (30, 40, 50, 60)
-    region = Crop(100, 50, side=64, size=256)
-    assert find_target(Drawn((0, 128, 64, 64), FUSED), buffer, IDENTITY, lambda seen: region)[1] == (100, 82, 16, 16)
-    assert refused(Drawn((300, 0, 9, 9), FUSED), buffer, IDENTITY, lambda seen: region).code == BAD_BOX
-    assert refused(Drawn((0, 0, 9, 9), FUSED), buffer, IDENTITY, lambda seen: None).code == BAD_IMAGE
+    regions = [(11 * SECOND, Crop(100, 50, side=64, size=256)), (12 * SECOND, Crop(0, 0, side=128, size=256))]
+    seen, box = find_target(Drawn((0, 128, 64, 64), FUSED, 11 * SECOND), buffer, IDENTITY, regions)
+    assert seen.stamp == 11 * SECOND and box == (100, 82, 16, 16)
+    seen, box = find_target(Drawn((0, 128, 64, 64), FUSED), buffer, IDENTITY, regions)
+    assert seen.stamp == 12 * SECOND and box == (0, 64, 32, 32), "the newest that there is a fused image of"
+    assert refused(Drawn((300, 0, 9, 9), FUSED), buffer, IDENTITY, regions).code == BAD_BOX
+    assert refused(Drawn((0, 0, 9, 9), FUSED, 10 * SECOND), buffer, IDENTITY, regions).code == BAD_IMAGE
+    assert refused(Drawn((0, 0, 9, 9), FUSED), buffer, IDENTITY, []).code == BAD_IMAGE

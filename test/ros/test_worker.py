@@ -68,7 +68,7 @@ class Bench:
         rng = np.random.default_rng(self._number)
         frame = Frame(rng.integers(0, 255, (96, width, 3), np.uint8), rng.integers(0, 255, (96, width), np.uint8))
         stamp = self._number * PERIOD
-        seen = self.buffer.append(frame, stamp, stamp, Source(self._number, "visible", "thermal", 0, health))
+        seen = self.buffer.append(frame, stamp, stamp, Source(self._number, "visible", 0, health))
         self.worker.offer(seen)
         return seen
 
