@@ -65,7 +65,9 @@ def _prepare(args: argparse.Namespace):
     values = read_parameter_file(args.params_file) if args.params_file else {}
     given = {name: getattr(args, name) for name in ("model", "weights", "device") if getattr(args, name) is not None}
 
-    from tpf_ros.offline import OfflineTracker, Settings  # not above: PyTorch takes seconds to import
+    # Not above: they import PyTorch, which takes seconds.
+    from tpf_ros.offline import OfflineTracker
+    from tpf_ros.parameters import Settings
 
     return OfflineTracker(visible, thermal, Settings.from_values(values | given), box, start, args.end), truth
 

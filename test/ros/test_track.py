@@ -152,14 +152,14 @@ finally:
         assert set(done.stdout.split("heavy:")[1].split()) <= allowed
 
 
-def write_bag(path: Path, count: int, behind: int) -> Path:
-    """The first `count` pairs of the clip; thermal stamps are `behind` ns behind."""
+def write_bag(path: Path, count: int, behind: int = 0, black_from: int = 1000) -> Path:
+    """The first `count` pairs of the clip, black from `black_from` on; thermal stamps are `behind` ns behind."""
     with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         for modality, offset in (("visible", 0), ("thermal", behind)):
             topic = writer.add_connection(f"/{modality}/image", IMAGE, typestore=TYPES)
-            for item in islice(open_source(str(CLIP / f"{modality}.mp4"), modality), count):
+            for number, item in enumerate(islice(open_source(str(CLIP / f"{modality}.mp4"), modality), count)):
                 recorded = 10**18 + item.stamp_ns
-                message = image_message(recorded - offset, item.load())
+                message = image_message(recorded - offset, item.load() * (number < black_from))
                 writer.write(topic, recorded, TYPES.serialize_cdr(message, IMAGE))
     return path
 
@@ -183,6 +183,15 @@ def test_a_thermal_clock_that_is_off_is_pointed_out(tmp_path, capsys):
     assert cli.main(["track", *arguments]) == 0
     said = capsys.readouterr().out
     assert "4 frames" in said and "usable" not in said
+
+
+def test_while_both_cameras_are_blind_the_state_is_error_and_the_box_stays(tmp_path):
+    bag = write_bag(tmp_path / "bag", 12, black_from=5)
+    arguments = ["--visible", str(bag), "--thermal", str(bag), *BOX, *UNTRAINED, "--out", str(tmp_path / "boxes.csv")]
+    assert cli.main(["track", *arguments]) == 0
+    rows = read_boxes(tmp_path / "boxes.csv")
+    assert len(rows) == 12 and all(row.state != "error" for row in rows[:5])
+    assert [(row.state, row.score, row.box) for row in rows[8:]] == [("error", 0.0, rows[7].box)] * 4
 
 
 GOOD = {"visible": VISIBLE, "thermal": THERMAL, "init": "300,150,80,200", "out": "boxes.csv"}
