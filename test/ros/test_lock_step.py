@@ -92,26 +92,37 @@ def track_through_dds(bag: Path, box, params_file: Path, log: Path, domain: int)
         publishers = {name: observer.create_publisher(Image, f"{name}/image", 5) for name in TOPICS.values()}
         init = observer.create_client(InitTarget, f"{NODE}/init")
 
-        def wait(condition) -> None:
+        def wait(condition, remind=lambda: None) -> None:
             deadline = time.monotonic() + 120
+            reminder = time.monotonic() + 5
             while not condition():
                 node.check()
                 assert time.monotonic() < deadline, log.read_text()
+                if time.monotonic() > reminder:
+                    remind()
+                    reminder = time.monotonic() + 5
                 executor.spin_once(0.05)
 
         wait(lambda: all(p.get_subscription_count() for p in publishers.values()) and init.service_is_ready())
         wait(lambda: observer.count_publishers(f"{NODE}/target"))
         begin = time.time_ns()
+        pair = {}
         for item in schedule(bag, TOPICS):
             stamp = begin + item.stamp
-            publishers[item.stream].publish(restamp(item.message, stamp))
+            pair[item.stream] = restamp(item.message, stamp)
             if item.stream == "visible":
                 continue
-            wait(lambda: recorder.newest and recorder.newest.stamp == stamp)
+
+            def send() -> None:
+                """Again after a while: delivery is best effort, and the node ignores a repeated stamp."""
+                for name, publisher in publishers.items():
+                    publisher.publish(pair[name])
+
+            send()
+            wait(lambda: recorder.newest and recorder.newest.stamp == stamp, send)
             if item.frame == 0:
                 x, y, width, height = box
-                request = InitTarget.Request(x=x, y=y, width=width, height=height)
-                request.stamp = to_stamp(stamp)
+                request = InitTarget.Request(stamp=to_stamp(stamp), x=x, y=y, width=width, height=height)
                 future = init.call_async(request)
                 wait(future.done)
                 assert future.result().success, future.result().message
