@@ -66,10 +66,10 @@ def test_every_output_carries_its_source(tracker):
 
 
 def test_latency_is_the_age_at_publication(tracker):
-    tracker._stamp = time.time_ns() - 5 * 10**9
+    tracker._stamp = time.time_ns() - 100 * 10**9
     stamp = tracker.show()
     target = next(target for target in tracker.targets if to_nanoseconds(target.header.stamp) == stamp)
-    assert 5 <= target.latency <= (time.time_ns() - stamp) * 1e-9
+    assert 90 < target.latency <= (time.time_ns() - stamp) * 1e-9
 
 
 def test_a_target_is_taken_up_followed_and_forgotten(tracker):
