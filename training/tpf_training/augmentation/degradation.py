@@ -16,22 +16,17 @@ from tpf_training.weighted import pick
 def draw_smoke(rng: np.random.Generator):
     """A bright veil, thicker in some places: `image * (1 - veil) + colour * veil`."""
     density, unevenness = rng.uniform(0.45, 0.97), rng.uniform(0.05, 0.35)
-    colour = rng.uniform(110, 245) + rng.normal(0, 6, 3)
+    colour = np.clip(rng.uniform(110, 245) + rng.normal(0, 6, 3), 0, 255)
 
     def smoke(image, box):
         cells = rng.normal(0, 1, (int(rng.integers(3, 7)),) * 2).astype(np.float32)
         veil = cv2.resize(cells, image.shape[1::-1], interpolation=cv2.INTER_CUBIC) * unevenness + density
         veil = np.clip(veil, 0, 1)
-        if image.ndim == 3:
-            veil = cv2.merge([veil] * 3)
-        grey = np.full_like(veil, colour.mean()) if image.ndim == 2 else np.broadcast_to(colour, image.shape).astype(np.float32)
-        return cv2.blendLinear(image.astype(np.float32), grey, *_planes(1 - veil, veil)).astype(np.uint8)
+        fog = np.empty_like(image)
+        fog[:] = colour if image.ndim == 3 else colour.mean()
+        return cv2.blendLinear(image, fog, 1 - veil, veil)
 
     return smoke
-
-
-def _planes(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return (np.ascontiguousarray(a[..., 0]), np.ascontiguousarray(b[..., 0])) if a.ndim == 3 else (a, b)
 
 
 def draw_low_light(rng: np.random.Generator):

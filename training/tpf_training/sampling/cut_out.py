@@ -74,6 +74,7 @@ def _outline(image: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
     part = np.ascontiguousarray(image[top : y + h + h // 4, left : x + w + w // 3])
     mask = np.zeros(part.shape[:2], np.uint8)
     inner = (x - left, y - top, min(w, part.shape[1] - 1), min(h, part.shape[0] - 1))
+    cv2.setRNGSeed(0)  # GrabCut draws from OpenCV's own generator, which remembers all that ran before
     cv2.grabCut(part, mask, inner, np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_RECT)
     found = ((mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD))[y - top : y - top + h, x - left : x - left + w]
     found = cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)).astype(bool)
