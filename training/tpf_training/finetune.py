@@ -8,10 +8,12 @@ resumed with a larger `--steps` goes on from where it was.
 import argparse
 import csv
 import dataclasses
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from safetensors.torch import load_file
@@ -21,9 +23,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tpf_model.config import load_variant
 from tpf_model.network import TPFNetwork
 from tpf_model.weights import save_network
+from tpf_training.datasets.record import DatasetError
 from tpf_training.initial_weights import load_encoder
 from tpf_training.losses.task import task_loss
-from tpf_training.sampling import build_mixture, collate
+from tpf_training.provenance import describe, origin
+from tpf_training.sampling import Mixture, build_mixture, check_weights, collate, default_cache
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Schedule:
 class Draws(torch.utils.data.Dataset):
     """The endless mixture as numbered draws: number i is the same sample in every run of one seed."""
 
-    def __init__(self, mixture, seed: int, start: int, count: int):
+    def __init__(self, mixture: Mixture, seed: int, start: int, count: int):
         self.mixture, self.seed, self.start, self.count = mixture, seed, start, count
 
     def __len__(self) -> int:
@@ -87,15 +91,23 @@ def fuse_batch(network: TPFNetwork, batch: dict, device: torch.device) -> list[t
 def train(args: argparse.Namespace) -> None:
     device = choose_device(args.device)
     torch.manual_seed(args.seed)
+    if not args.resume and (args.run / "state.pt").exists():
+        raise FileExistsError(f"{args.run} holds a run: --resume goes on with it, another --run starts a new one")
     args.run.mkdir(parents=True, exist_ok=True)
-    network = start_network(args).to(device).train()
+    mixture = build_mixture(args.data, dict(args.source), args.cache, args.seed)
+    network, start = start_network(args)
+    network.to(device).train()
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(args.average), use_buffers=True)
     optimiser = torch.optim.AdamW(trainable_groups(network, args), weight_decay=1e-4)
     step = resume(args.run / "state.pt", network, average, optimiser) if args.resume else 0
     schedule = Schedule(args.steps, args.warmup, args.decay)
     loader = torch.utils.data.DataLoader(
-        Draws(build_mixture(args.data, seed=args.seed), args.seed, step * args.batch, (args.steps - step) * args.batch),
-        batch_size=args.batch, collate_fn=collate, num_workers=args.workers, prefetch_factor=4 if args.workers else None,
+        Draws(mixture, args.seed, step * args.batch, (args.steps - step) * args.batch),
+        batch_size=args.batch,
+        collate_fn=collate,
+        num_workers=args.workers,
+        prefetch_factor=4 if args.workers else None,
+        worker_init_fn=use_one_thread,
     )
     log = Log(args.run / "log.csv", args.steps)
     for batch in loader:
@@ -113,18 +125,27 @@ def train(args: argparse.Namespace) -> None:
         step += 1
         log.add(step, parts)
         if step % args.save_every == 0 or step == args.steps:
-            save(args, step, network, average, optimiser)
+            save_state(args.run / "state.pt", step, network, average, optimiser)
+            provenance = describe(args, step, mixture.shares, start)
+            save_network(average.module, args.run / "weights.safetensors", provenance)
 
 
-def start_network(args: argparse.Namespace) -> TPFNetwork:
-    """The network before its first step: given weights, or random ones with a pretrained encoder."""
+def use_one_thread(worker: int) -> None:
+    """OpenCV's threads in several workers only get in each other's way, and in that of the training itself."""
+    cv2.setNumThreads(1)
+
+
+def start_network(args: argparse.Namespace) -> tuple[TPFNetwork, dict]:
+    """The network before its first step, and where it comes from: given weights, or random with a pretrained encoder."""
     network = TPFNetwork(dataclasses.replace(load_variant(args.model), fusion=args.fusion))
     if args.weights:
         load_start(network, args.weights)
-    elif args.encoder:
+        return network, {"weights": origin(args.weights)}
+    if args.encoder:
         unused = load_encoder(network.encoder, args.encoder)
         print(f"encoder starts from {args.encoder.name}; unused in it: {', '.join(unused) or 'nothing'}")
-    return network
+        return network, {"encoder": origin(args.encoder)}
+    return network, {"weights": "random"}
 
 
 def load_start(network: TPFNetwork, path: Path) -> None:
@@ -135,17 +156,16 @@ def load_start(network: TPFNetwork, path: Path) -> None:
         raise ValueError(f"{path} does not fit: lacks {lacking[:5]}, has {result.unexpected_keys[:5]} too many")
 
 
-def save(args: argparse.Namespace, step: int, network: nn.Module, average: AveragedModel, optimiser) -> None:
-    state = {"step": step, "network": network.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
-    partial = args.run / "state.partial"
-    torch.save(state, partial)
-    partial.replace(args.run / "state.pt")
-    settings = {key: str(value.name) if isinstance(value, Path) else value for key, value in vars(args).items()}
-    save_network(average.module, args.run / "weights.safetensors", {"command": "tpf_training.finetune", "step": step, **settings})
+def save_state(path: Path, step: int, network: nn.Module, average: AveragedModel, optimiser) -> None:
+    """Write all that a run needs to go on as if it had not stopped."""
+    parts = {"network": network, "average": average, "optimiser": optimiser}
+    partial = path.with_suffix(".partial")
+    torch.save({"step": step, **{name: part.state_dict() for name, part in parts.items()}}, partial)
+    partial.replace(path)
 
 
 def resume(path: Path, network: nn.Module, average: AveragedModel, optimiser) -> int:
-    """Load everything `save` wrote and return the number of steps done; a missing file starts from nothing."""
+    """Load what `save_state` wrote and return the number of steps done; a missing file starts from nothing."""
     if not path.is_file():
         return 0
     state = torch.load(path, weights_only=True)
@@ -169,8 +189,9 @@ class Log:
         means = {name: sum(row[name] for row in self.rows) / self.window for name in parts}
         seconds = (time.monotonic() - self.started) / self.window
         self.rows, self.started = [], time.monotonic()
-        line = {"step": step, **{name: f"{value:.4f}" for name, value in means.items()}, "seconds_per_step": f"{seconds:.3f}"}
-        print(f"{step}/{self.steps}", " ".join(f"{name} {value}" for name, value in line.items() if name != "step"), flush=True)
+        line = {name: f"{value:.4f}" for name, value in means.items()} | {"seconds_per_step": f"{seconds:.3f}"}
+        print(f"{step}/{self.steps}", " ".join(f"{name} {value}" for name, value in line.items()), flush=True)
+        line = {"step": step} | line
         new = not self.path.exists()
         with self.path.open("a", newline="") as file:
             writer = csv.DictWriter(file, line)
@@ -179,9 +200,28 @@ class Log:
             writer.writerow(line)
 
 
-def main() -> None:
+def source_weight(text: str) -> tuple[str, float]:
+    """Read NAME=WEIGHT of `--source`."""
+    name, _, weight = text.partition("=")
+    try:
+        check_weights({name: float(weight)})
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=WEIGHT: {error}") from error
+    return name, float(weight)
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the training data")
+    parser.add_argument(
+        "--source",
+        type=source_weight,
+        action="append",
+        default=[],
+        metavar="NAME=WEIGHT",
+        help="how often a source is drawn; 0 leaves it out; repeatable",
+    )
+    parser.add_argument("--cache", type=Path, default=default_cache(), help="folder for decoded videos (%(default)s)")
     parser.add_argument("--run", type=Path, required=True, help="folder for checkpoints, log and weights")
     parser.add_argument("--model", default="small")
     parser.add_argument("--fusion", choices=["pfa", "addition"], default="pfa")
@@ -191,18 +231,25 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000, help="steps of the whole run")
     parser.add_argument("--batch", type=int, default=16, help="samples a step")
     parser.add_argument("--warmup", type=int, default=100, help="steps")
-    parser.add_argument("--decay", type=int, default=400, help="steps at the end over which learning rates fall to zero")
+    parser.add_argument("--decay", type=int, default=400, help="steps at the end in which learning rates fall to zero")
     parser.add_argument("--fusion-lr", type=float, default=1e-3, help="0 freezes the fusion adapter")
     parser.add_argument("--encoder-lr", type=float, default=1e-4)
     parser.add_argument("--head-lr", type=float, default=1e-3)
-    parser.add_argument("--frozen-blocks", type=int, default=0, help="encoder blocks, from the first, that stay as they are")
+    parser.add_argument("--frozen-blocks", type=int, default=0, help="first blocks of the encoder, kept as they are")
     parser.add_argument("--average", type=float, default=0.995, help="decay of the weights' moving average")
     parser.add_argument("--amp", action=argparse.BooleanOptionalAction, default=True, help="bfloat16 matrix products")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
     parser.add_argument("--workers", type=int, default=1, help="data loading processes")
     parser.add_argument("--save-every", type=int, default=200, help="steps between checkpoints")
     parser.add_argument("--seed", type=int, default=0)
-    train(parser.parse_args())
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    try:
+        train(parse_arguments())
+    except (DatasetError, FileExistsError) as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

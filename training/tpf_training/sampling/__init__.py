@@ -1,6 +1,6 @@
 """From records to training samples: (template, dynamic template, search) crops and the target's box."""
 
-from tpf_training.sampling.mixture import Mixture, build_mixture
+from tpf_training.sampling.mixture import Mixture, build_mixture, check_weights, default_cache
 from tpf_training.sampling.sample import Sample, collate
 
-__all__ = ["Mixture", "Sample", "build_mixture", "collate"]
+__all__ = ["Mixture", "Sample", "build_mixture", "check_weights", "collate", "default_cache"]

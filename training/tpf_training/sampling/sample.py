@@ -23,10 +23,13 @@ class Sample:
 
 
 def collate(samples: list[Sample]) -> dict[str, torch.Tensor]:
-    """{template,dynamic,search}_{visible,thermal}: (B, 3, S, S) float32 in [0, 1], thermal repeated; box: (B, 4) float32."""
+    """{template,dynamic,search}_{visible,thermal}: (B, 3, S, S) float32 in [0, 1]; box: (B, 4) float32.
+
+    The three channels of thermal are one memory: read only.
+    """
     batch = {"box": torch.tensor([sample.box for sample in samples], dtype=torch.float32)}
     for name in ("template", "dynamic", "search"):
         visible, thermal = (np.stack(images) for images in zip(*(getattr(sample, name) for sample in samples)))
         batch[f"{name}_visible"] = torch.from_numpy(visible).permute(0, 3, 1, 2).contiguous().float().div_(255)
-        batch[f"{name}_thermal"] = torch.from_numpy(thermal)[:, None].float().div_(255).repeat(1, 3, 1, 1)
+        batch[f"{name}_thermal"] = torch.from_numpy(thermal)[:, None].float().div_(255).expand(-1, 3, -1, -1)
     return batch
