@@ -19,7 +19,7 @@ demo: setup
 
 test:
 	@scripts/setup_env.sh test
-	.venv/bin/python -m pytest test $(PYTEST_ARGS)
+	.venv/bin/python -m pytest $(PYTEST_ARGS)
 
 setup:
 	@scripts/setup_env.sh
