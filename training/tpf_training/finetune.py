@@ -89,6 +89,9 @@ def fuse_batch(network: TPFNetwork, batch: dict, device: torch.device) -> list[t
 
 
 def train(args: argparse.Namespace) -> None:
+    # Before the loader's processes are forked: OpenCV's thread pool does not survive a fork, and several only get in
+    # each other's way.
+    cv2.setNumThreads(1)
     device = choose_device(args.device)
     torch.manual_seed(args.seed)
     if not args.resume and (args.run / "state.pt").exists():
@@ -107,7 +110,6 @@ def train(args: argparse.Namespace) -> None:
         collate_fn=collate,
         num_workers=args.workers,
         prefetch_factor=4 if args.workers else None,
-        worker_init_fn=use_one_thread,
     )
     log = Log(args.run / "log.csv", args.steps)
     for batch in loader:
@@ -128,11 +130,6 @@ def train(args: argparse.Namespace) -> None:
             save_state(args.run / "state.pt", step, network, average, optimiser)
             provenance = describe(args, step, mixture.shares, start)
             save_network(average.module, args.run / "weights.safetensors", provenance)
-
-
-def use_one_thread(worker: int) -> None:
-    """OpenCV's threads in several workers only get in each other's way, and in that of the training itself."""
-    cv2.setNumThreads(1)
 
 
 def start_network(args: argparse.Namespace) -> tuple[TPFNetwork, dict]:
