@@ -12,7 +12,7 @@ die() {
   exit 1
 }
 
-# once NAME FILE... -- COMMAND...: run COMMAND unless it has succeeded before in this .venv with the same FILEs.
+# once NAME FILE... -- COMMAND...: run COMMAND unless it has succeeded before in this .venv with the same FILEs and ROS.
 once() {
   local name=$1 files=()
   shift
@@ -22,7 +22,7 @@ once() {
   done
   shift
   local stamp=.venv/setup-$name sum
-  sum=$({ echo "$*"; cat "${files[@]}"; } | sha256sum)
+  sum=$({ echo "$ros ${ROS_DISTRO:-} $*"; cat "${files[@]}"; } | sha256sum)
   [ "$(cat "$stamp" 2>/dev/null)" = "$sum" ] && return
   echo "setup: $name"
   "$@"
@@ -85,7 +85,7 @@ once build requirements/build.txt -- pip install -r requirements/build.txt
 if [ $ros = wheels ]; then
   once ros requirements/ros.txt -- pip install -r requirements/ros.txt
 fi
-once "interfaces" "${interfaces[@]}" requirements/ros.txt -- \
+once interfaces "${interfaces[@]}" requirements/ros.txt -- \
   pip install --no-build-isolation --no-deps --force-reinstall ./tpf_interfaces
 once runtime requirements/runtime.txt -- install_runtime
 once project "${distribution[@]}" -- pip install --no-build-isolation --no-deps --editable .
