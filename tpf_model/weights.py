@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from tpf_model.config import ModelConfig, load_variant
 from tpf_model.network import TPFNetwork
@@ -34,7 +34,7 @@ def save_network(network: TPFNetwork, path: Path | str, provenance: dict) -> Non
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata)
+    partial.write_bytes(save(tensors, metadata))  # save_file would make a file that only its owner can read
     partial.replace(path)
 
 
