@@ -24,6 +24,8 @@ DEFINITIONS = {
     "frames.results": "results with a target, each for another pair of images; tracking .. error: those in each state",
     "latency_ms": "from the stamp of the visible image to the publication of its result, as the node measured it: "
     "transport of the images, decoding, pairing, waiting and the network",
+    "latency_ms.*_window.in_intervals": "latency over the time since the result before, median: a slow computer makes "
+    "both longer, results that queue up make this number grow",
     "received_ms": "from the stamp of the visible image to the receipt of its result in another process",
     "iou": "each result against the true box of its own frame, where the target is visible; the initial frame and "
     "frames that the node dropped are left out",
@@ -177,18 +179,24 @@ def _percentiles(values: list[float]) -> dict[str, float]:
 
 
 def _trend(results: list[Published]) -> dict:
-    """The median latency of the first and of the last minute (third, of a replay shorter than three minutes)."""
-    if not results:
+    """Medians over the first and over the last minute (third, of a replay shorter than three minutes)."""
+    if len(results) < 2:
         return {}
-    begin, end = results[0].received, results[-1].received
-    window = min(60 * 10**9, (end - begin) // 3)
-    first = [1e3 * result.latency for result in results if result.received <= begin + window]
-    last = [1e3 * result.latency for result in results if result.received >= end - window]
-    return {
-        "window_s": round(window / 1e9, 1),
-        "first_window_p50": round(float(np.median(first)), 2),
-        "last_window_p50": round(float(np.median(last)), 2),
-    }
+    window = min(60 * 10**9, (results[-1].received - results[0].received) // 3)
+    pairs = list(zip(results, results[1:]))
+    first = [pair for pair in pairs if pair[1].received <= results[0].received + window]
+    last = [pair for pair in pairs if pair[0].received >= results[-1].received - window]
+    return {"window_s": round(window / 1e9, 1), "first_window": _age(first), "last_window": _age(last)}
+
+
+def _age(pairs: list[tuple[Published, Published]]) -> dict[str, float]:
+    """Medians of each second result's latency in ms, and of that over the time since the first."""
+    if not pairs:
+        return {}
+    latencies = [1e3 * result.latency for _, result in pairs]
+    intervals = [max(1e-3, (result.received - before.received) / 1e6) for before, result in pairs]
+    ratios = np.divide(latencies, intervals)
+    return {"p50": round(float(np.median(latencies)), 2), "in_intervals": round(float(np.median(ratios)), 2)}
 
 
 def summary_text(summary: dict) -> str:
@@ -205,11 +213,13 @@ def summary_text(summary: dict) -> str:
         f"fused images  {frames['fused_images']}",
         _percentile_row("latency", latency, "from stamp to publication"),
     ]
-    if latency:
-        lines.append(
-            f"              median of the first {latency['window_s']:g} s: {latency['first_window_p50']:.0f} ms, "
-            f"of the last: {latency['last_window_p50']:.0f} ms"
-        )
+    if latency.get("first_window") and latency.get("last_window"):
+        for name in ("first", "last"):
+            age = latency[f"{name}_window"]
+            lines.append(
+                f"              {name} {latency['window_s']:g} s: p50 {age['p50']:.0f} ms, "
+                f"{age['in_intervals']:.1f} times the time between two results"
+            )
     lines.append(_percentile_row("receipt", summary["received_ms"], "from stamp to receipt in another process"))
     lines.append(_percentile_row("player", summary["player_late_ms"], "behind its schedule"))
     if "iou" in summary:
