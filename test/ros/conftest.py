@@ -153,12 +153,30 @@ class TrackerProcess:
     def call(self, kind, name: str, request):
         """Call the node's service and return the response."""
         if name not in self._clients:
-            self._clients[name] = self.node.create_client(kind, f"tpf_tracker/{name}")
-        client = self._clients[name]
-        self.until(client.service_is_ready, f"there is no service {name}")
-        future = client.call_async(request)
+            self._clients[name] = self._connect(kind, name)
+        future = self._clients[name].call_async(request)
         self.until(future.done, f"{name} does not answer")
         return future.result()
+
+    def _connect(self, kind, name: str):
+        """A client that the node knows too: to one that it has not discovered yet, a response would be lost.
+
+        Discovery is in order, so the node knows this client when it answers one that was made after it.
+        """
+        from lifecycle_msgs.srv import GetState
+
+        client = self.node.create_client(kind, f"tpf_tracker/{name}")
+        probe = self.node.create_client(GetState, "tpf_tracker/get_state")
+        self.until(lambda: client.service_is_ready() and probe.service_is_ready(), f"there is no service {name}")
+        asked = []  # (when, answer)
+
+        def ask():
+            if not asked or time.monotonic() > asked[-1][0] + 1:
+                asked.append((time.monotonic(), probe.call_async(GetState.Request())))
+
+        self.until(lambda: any(answer.done() for _, answer in asked), "get_state does not answer", ask)
+        self.node.destroy_client(probe)
+        return client
 
     def init(self, box, stamp: int = 0, image: int = 0):
         """~/init's response; stamp in ns."""
