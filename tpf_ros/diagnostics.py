@@ -26,12 +26,12 @@ class Outcomes:
     def __init__(self):
         self._latencies: deque[float] = deque(maxlen=_WINDOW)
         self._sync_errors: deque[float] = deque(maxlen=_WINDOW)
-        self.last: Result | None = None
+        self.id = 0  # of the target
         self.published_at: float | None = None  # time.monotonic()
 
     def add(self, result: Result, latency: float) -> None:
         """latency: s from the stamp to publication."""
-        self.last, self.published_at = result, time.monotonic()
+        self.id, self.published_at = result.id, time.monotonic()
         if result.stale:
             return
         if math.isfinite(latency):
@@ -140,7 +140,7 @@ def tracker_report(worker: Worker, info: SessionInfo, outcomes: Outcomes, rates:
     failing = rates.rate("failed", worker.failed) > 0
     values = {
         "state": worker.state.name,
-        "id": str(outcomes.last.id if outcomes.last else 0),
+        "id": str(outcomes.id),
         "enabled": str(worker.enabled).lower(),
         "processed": str(worker.processed),
         "processing rate (Hz)": f"{rates.rate('processed', worker.processed):.1f}",

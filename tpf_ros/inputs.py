@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 
 from rclpy.node import Node
@@ -22,7 +23,6 @@ from tpf_ros.worker import BothHealth, Source
 
 # Newest image only: what waits in a queue is late already. Publishers of both kinds are heard.
 SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-
 
 _REASONS = 20  # different ones that are counted by themselves
 
@@ -101,9 +101,9 @@ class Inputs:
 
     def _subscribe(self, stream: str, transport: str, callback: Callable) -> StreamStatistics:
         kind, topic = (CompressedImage, "image/compressed") if transport == "compressed" else (Image, "image")
-        options = QoSOverridingOptions.with_default_policies()
+        options = QoSOverridingOptions.with_default_policies()  # rclpy writes them into the profile it is given
         image = self._node.create_subscription(
-            kind, f"{stream}/{topic}", callback, SENSOR_QOS, qos_overriding_options=options
+            kind, f"{stream}/{topic}", callback, copy(SENSOR_QOS), qos_overriding_options=options
         )
         info = self._node.create_subscription(
             CameraInfo, f"{stream}/camera_info", lambda message: self._on_info(stream, message), SENSOR_QOS

@@ -189,7 +189,7 @@ class TrackerNode(LifecycleNode):
         try:
             return make_registration(self._settings, *matrices)
         except ValueError as error:
-            self.get_logger().error(f"registration: {error}")
+            self.get_logger().error(f"registration: {error}", throttle_duration_sec=5.0)
             return None
 
     def _running(self) -> _Active:

@@ -1,6 +1,7 @@
 """What the node publishes about a `Result`: the target, detections, confidence and, where someone listens, images."""
 
 import importlib.util
+from copy import copy
 
 import cv2
 from rclpy.lifecycle import LifecycleNode
@@ -14,7 +15,7 @@ from tpf_model.tracker import State
 from tpf_ros.bearings import Camera
 from tpf_ros.drawing import draw_overlay
 from tpf_ros.image_encoding import encode_image
-from tpf_ros.target_message import source_header, target_message
+from tpf_ros.target_message import target_message
 from tpf_ros.worker import Result
 
 _QOS = QoSProfile(depth=10)
@@ -60,8 +61,8 @@ class Publishers:
         return message.latency
 
     def _create(self, kind: type, name: str, qos: QoSProfile):
-        options = QoSOverridingOptions.with_default_policies()
-        publisher = self._node.create_lifecycle_publisher(kind, f"~/{name}", qos, qos_overriding_options=options)
+        options = QoSOverridingOptions.with_default_policies()  # rclpy writes them into the profile it is given
+        publisher = self._node.create_lifecycle_publisher(kind, f"~/{name}", copy(qos), qos_overriding_options=options)
         self._all.append(publisher)
         return publisher
 

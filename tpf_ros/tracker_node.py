@@ -1,6 +1,5 @@
 """The node's process: `main` runs the lifecycle node until SIGINT or SIGTERM and ends with exit code 0."""
 
-import os
 import signal
 
 
@@ -11,10 +10,6 @@ def main(args: list[str] | None = None) -> None:
     received = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: received.append(number))
-
-    # The model's threads wait for each other many times a pass. By default they spin, which made a pass many times
-    # slower on cores that other processes wanted too; sleeping cost nothing measurable. Read when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     import rclpy
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor

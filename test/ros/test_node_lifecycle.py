@@ -72,7 +72,9 @@ def test_once_put_right_it_tracks_and_can_start_again(tracker):
         response = tracker.init(BOX)
         tracker.pump(lambda: tracker.targets[-1].id == response.id, "the target is not taken up")
         assert (tracker.targets[-1].visible_health, tracker.targets[-1].thermal_health) == (0, 0)
-        assert tracker.input_qos("thermal/image").reliability == ReliabilityPolicy.RELIABLE  # overridden
+        visible = "visible/image/compressed" if tracker.compressed else "visible/image"
+        assert tracker.input_qos("thermal/image").reliability == ReliabilityPolicy.RELIABLE, "it is overridden"
+        assert tracker.input_qos(visible).reliability == ReliabilityPolicy.BEST_EFFORT, "and this one is not"
         assert tracker.transition("deactivate") and tracker.transition("cleanup")
     assert tracker.transition("shutdown")
     assert tracker.end(signal.SIGINT) == 0

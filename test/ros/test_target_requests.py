@@ -1,4 +1,4 @@
-"""From a drawn box to the buffered frame and its visible pixels: the cases that take a registration or a past region."""
+"""From a drawn box to the buffered frame and its visible pixels, by stamp, registration and past search regions."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,17 @@ from tpf_model.crop import Crop
 from tpf_model.frame import Frame
 from tpf_model.registration import Registration
 from tpf_ros.frame_buffer import FrameBuffer
-from tpf_ros.target_requests import BAD_BOX, BAD_IMAGE, FUSED, STAMP_TOO_OLD, THERMAL, VISIBLE, Drawn, Refused, find_target
+from tpf_ros.target_requests import (
+    BAD_BOX,
+    BAD_IMAGE,
+    FUSED,
+    STAMP_TOO_OLD,
+    THERMAL,
+    VISIBLE,
+    Drawn,
+    Refused,
+    find_target,
+)
 
 SECOND = 10**9
 IDENTITY = Registration.identity()

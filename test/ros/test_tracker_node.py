@@ -178,7 +178,8 @@ def test_topics_choose_targets_too(tracker):
     click.header.frame_id = "thermal_optical"
     click.point.x, click.point.y = 60.0, 50.0
     tracker.publish("tpf_tracker/click", click)
-    assert box_of(wait_for_target(tracker, last + 3)) == pytest.approx((100, 80, 40, 40))  # 20 thermal px are 40 visible
+    # 20 thermal px are 40 visible ones.
+    assert box_of(wait_for_target(tracker, last + 3)) == pytest.approx((100, 80, 40, 40))
     # A bad one is only reported.
     click.point.x = math.nan
     tracker.publish("tpf_tracker/click", click)
