@@ -11,7 +11,7 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from tpf_model.runtime import SessionInfo
 from tpf_model.tracker import State
-from tpf_ros.inputs import Inputs, StreamStatistics
+from tpf_ros.inputs import StreamStatistics
 from tpf_ros.modality_health import Health
 from tpf_ros.synchroniser import Synchroniser
 from tpf_ros.worker import Result, Worker
