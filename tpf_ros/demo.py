@@ -13,9 +13,9 @@ from tpf_ros.replay import parse_parameters, replay
 from tpf_ros.sources import SourceError, open_source
 
 CLIP = Path(__file__).resolve().parents[1] / "test/data/0117_1620"
-# A person whom smoke hides from the visible camera most of the time, crossing behind and before others. At frame 95 all
-# of the person has come into the image, frame 402 is the last with a true box.
-TARGET, FIRST, INIT, LAST = "A", 85, 95, 402
+# A person whom smoke hides from the visible camera, among others of the same size. At frame 122 all of the person has
+# come into the image, frame 430 is the last with a true box.
+TARGET, FIRST, INIT, LAST = "B", 112, 122, 430
 OUTPUTS = {
     "annotated.mp4": "visible and thermal with the true box and the estimate",
     "fused.mp4": "what the node published on ~/fused_image",
@@ -41,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     truth = _read_truth(args)
+    if args.rate <= 0:
+        raise CommandError(f"--rate is {args.rate:g}, must be > 0")
     init_frame = max(INIT, args.first)
     if init_frame not in truth or args.last <= init_frame:
         raise CommandError(

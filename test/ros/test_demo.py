@@ -8,7 +8,7 @@ import sys
 
 def test_the_demo_makes_everything_it_says(tmp_path, domain_id):
     out = tmp_path / "demo_output"
-    arguments = ["--out", str(out), "--model", "tiny", "--param", "weights:=random", "--first", "92", "--last", "140"]
+    arguments = ["--out", str(out), "--model", "tiny", "--param", "weights:=random", "--first", "118", "--last", "160"]
     process = subprocess.run(
         [sys.executable, "-m", "tpf_ros.cli", "demo", *arguments],
         env={**os.environ, "ROS_DOMAIN_ID": str(domain_id)},
@@ -21,5 +21,5 @@ def test_the_demo_makes_everything_it_says(tmp_path, domain_id):
         assert (out / name).stat().st_size > 0
         assert name in process.stdout
     summary = json.loads((out / "summary.json").read_text())
-    assert summary["frames"]["sent"] == 49
-    assert summary["iou_live"]["frames"] == 45  # 96..140: after the initial frame 95
+    assert summary["frames"]["sent"] == 43
+    assert summary["iou_live"]["frames"] == 38  # 123..160: after the initial frame 122
