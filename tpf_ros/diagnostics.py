@@ -157,7 +157,7 @@ def tracker_report(worker: Worker, info: SessionInfo, outcomes: Outcomes, rates:
         "runtime": info.runtime,
         "scan": info.scan,
         "precision": info.precision,
-        "weights": "; ".join(f"{key}: {value}" for key, value in info.weights.items())[:500],
+        "weights": provenance(info),
     }
     report = Report("tracker", values, message=worker.state.name.lower())
     if not registered:
@@ -170,6 +170,11 @@ def tracker_report(worker: Worker, info: SessionInfo, outcomes: Outcomes, rates:
     if busy > _STUCK:
         report.complain(DiagnosticStatus.ERROR, f"one pass of the model runs for {busy:.0f} s")
     return report
+
+
+def provenance(info: SessionInfo) -> str:
+    """The short part of the weights' provenance; `tpf info` prints all of it."""
+    return ", ".join(f"{key}: {value}" for key, value in info.weights.items() if isinstance(value, (str, int, float)))
 
 
 def _percentile(seconds: list[float], percent: float) -> str:

@@ -15,7 +15,15 @@ from rclpy.qos import QoSProfile
 
 from tpf_model.registration import Registration
 from tpf_model.runtime import TPFSession, open_session
-from tpf_ros.diagnostics import Outcomes, Rates, Report, input_report, pairing_report, tracker_report
+from tpf_ros.diagnostics import (
+    Outcomes,
+    Rates,
+    Report,
+    input_report,
+    pairing_report,
+    provenance,
+    tracker_report,
+)
 from tpf_ros.frame_buffer import FrameBuffer
 from tpf_ros.inputs import Inputs
 from tpf_ros.node_parameters import NodeParameters
@@ -129,7 +137,7 @@ class TrackerNode(LifecycleNode):
         info = session.info
         self.get_logger().info(
             f"model {info.model} on {info.device}: runtime {info.runtime}, scan {info.scan}, "
-            f"precision {info.precision}, loaded in {time.monotonic() - begin:.1f} s; weights: {info.weights}"
+            f"precision {info.precision}, loaded in {time.monotonic() - begin:.1f} s; weights: {provenance(info)}"
         )
 
     def _activate(self) -> None:
