@@ -28,6 +28,11 @@ def test_it_says_how_the_model_runs_here_and_what_its_weights_are(capsys):
     assert "random" in description["weights"]["source"]
 
 
+def test_the_weights_that_ship_say_what_they_were_trained_on(capsys):
+    weights = info(capsys, "--model", "small")["weights"]
+    assert weights["step"] > 0 and all(source["licence"] for source in weights["data"].values())
+
+
 def test_a_model_without_weights_is_described_all_the_same(capsys):
     assert info(capsys, "--model", "base")["weights"] == {"source": "none shipped"}
 

@@ -17,6 +17,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from tpf_ros import cli
 from tpf_ros.boxes_csv import read_boxes
+from tpf_ros.ground_truth import compare, read_ground_truth
 from tpf_ros.sources import open_source
 
 CLIP = Path(__file__).parents[1] / "data" / "0117_1620"
@@ -77,6 +78,17 @@ def test_both_videos_show_every_frame_and_true_boxes_are_compared(tmp_path, fram
         with av.open(str(tmp_path / name)) as container:
             sizes = [(frame.width, frame.height) for frame in container.decode(video=0)]
         assert sizes == [(width, 480)] * 2
+
+
+@pytest.mark.parametrize("person", ["B", "D"])
+def test_the_model_that_ships_follows_people_whom_smoke_hides_from_the_visible_camera(tmp_path, person):
+    truth = CLIP / f"{person}.csv"
+    last = max(read_ground_truth(truth))
+    inputs = ["--visible", VISIBLE, "--thermal", THERMAL, "--gt", truth, "--end", last, "--device", "cpu"]
+    done = tpf("track", *inputs, "--out", tmp_path / "boxes.csv")
+    assert done.returncode == 0, done.stderr
+    overlap = compare(read_boxes(tmp_path / "boxes.csv"), read_ground_truth(truth))
+    assert overlap.frames > 80 and overlap.mean_iou >= 0.5, done.stdout
 
 
 def write_truth(path: Path) -> Path:
