@@ -5,13 +5,13 @@ import numpy as np
 from tpf_model.boxes import Box
 
 
-def hann_window(cells: int, weight: float = 1.0) -> np.ndarray:
-    """(cells, cells) prior on where the target is: a Hann window (OSTrack's, no zeros at the border).
+def hann_window(cells: int, power: float = 1.0) -> np.ndarray:
+    """(cells, cells) prior on where the target is: a Hann window (OSTrack's, no zeros at the border) to a power.
 
-    weight in [0, 1]: 1 is the window itself, 0 is no preference at all.
+    power >= 0: 1 is the window itself, 0 is no preference at all, above 1 it is narrower.
     """
     line = np.hanning(cells + 2)[1:-1]
-    return (1 - weight + weight * np.outer(line, line)).astype(np.float32)
+    return (np.outer(line, line) ** power).astype(np.float32)
 
 
 def decode(score: np.ndarray, size: np.ndarray, offset: np.ndarray, window: np.ndarray) -> tuple[Box, float]:

@@ -39,7 +39,9 @@ class TrackerConfig:
 
     template_interval: int = 50  # frames between two updates of the dynamic template
     template_score: float = 0.65  # a frame above it may become the dynamic template
-    hann_weight: float = 1.0  # 0..1: how strongly the target is expected where it was
+    # How strongly the target is expected where it was. A Hann window (power 1) over four times the target is so flat in
+    # its middle that a look-alike at the target's side wins with a slightly better score.
+    hann_power: float = 2.0
     coast_score: float = 0.3  # below it the box is not believed
     lost_after: int = 30  # frames of coasting before the target is lost
     lost_growth: float = 1.05  # by how much the searched region's side grows in each lost frame
@@ -49,12 +51,13 @@ class TrackerConfig:
     max_size_change: float = 1.5  # limit of the box's change of width and height from frame to frame, a ratio
 
     def __post_init__(self):
-        for name in ("template_score", "hann_weight", "coast_score", "recover_score"):
+        for name in ("template_score", "coast_score", "recover_score"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in 0..1")
         for name in ("template_interval", "recover_frames"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
         for name in ("lost_growth", "lost_widening"):
             _require(1 <= getattr(self, name) <= 8, name, getattr(self, name), "in 1..8")
+        _require(self.hann_power >= 0, "hann_power", self.hann_power, ">= 0")
         _require(self.lost_after >= 0, "lost_after", self.lost_after, ">= 0")
         _require(self.max_size_change > 1, "max_size_change", self.max_size_change, "> 1")
         _require(self.recover_score >= self.coast_score, "recover_score", self.recover_score, ">= coast_score")
@@ -113,7 +116,7 @@ class Tracker:
         self._config = config
         self._registration = registration
         cells = self._session.config.search_size // self._session.config.patch
-        self._window = hann_window(cells, config.hann_weight)
+        self._window = hann_window(cells, config.hann_power)
         self._no_window = np.ones_like(self._window)
 
     def reset(self) -> None:

@@ -21,7 +21,7 @@ def test_the_window_chooses_but_the_score_is_the_plain_one():
     score[0, 0], score[8, 8] = 0.9, 0.6
     size[0, 0, 0], size[0, 8, 8] = 0.1, 0.2
     assert decode(score, size, offset, hann_window(16))[1] == pytest.approx(0.6)
-    assert decode(score, size, offset, hann_window(16, weight=0))[1] == pytest.approx(0.9)
+    assert decode(score, size, offset, hann_window(16, power=0))[1] == pytest.approx(0.9)
 
 
 def test_the_window_is_symmetric_positive_and_highest_in_the_middle():
@@ -29,3 +29,4 @@ def test_the_window_is_symmetric_positive_and_highest_in_the_middle():
     assert np.allclose(window, window.T) and np.allclose(window, window[::-1])
     assert window.min() > 0 and window.argmax() in (7 * 16 + 7, 7 * 16 + 8, 8 * 16 + 7, 8 * 16 + 8)
     assert window[0, 0] == pytest.approx((0.5 * (1 - np.cos(2 * np.pi / 17))) ** 2)  # OSTrack's hann1d, at 1 of 16
+    assert np.allclose(hann_window(16, power=2), window**2)
