@@ -11,9 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tpf_ros.dds_profile import image_profile
+
 # Before rclpy reads them: nothing of a test leaves this machine, and no two test runs hear each other.
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_DOMAIN_ID"] = str(10 + os.getpid() % 90)
+# Fast DDS reads it once in a process, before the first test that sends large images.
+os.environ.update(image_profile())
 
 PATIENCE = 240.0  # s until something that must happen counts as missing, on however busy a machine
 PERIOD = 33_333_333  # ns

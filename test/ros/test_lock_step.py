@@ -14,7 +14,6 @@ from tpf_ros import cli
 from tpf_ros.bag_schedule import restamp, schedule
 from tpf_ros.bag_writer import Stream, write_bag
 from tpf_ros.boxes_csv import read_boxes
-from tpf_ros.dds_profile import image_profile
 from tpf_ros.ground_truth import read_ground_truth
 from tpf_ros.node_process import activate, start_node
 from tpf_ros.parameter_file import NODE
@@ -52,10 +51,7 @@ def bag(tmp_path_factory) -> Path:
     return path
 
 
-def test_the_node_gives_the_boxes_that_tpf_track_gives(bag, tmp_path, monkeypatch, domain_id):
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain_id))
-    for variable, path in image_profile().items():
-        monkeypatch.setenv(variable, path)
+def test_the_node_gives_the_boxes_that_tpf_track_gives(bag, tmp_path, domain_id):
     params_file = tmp_path / "parameters.yaml"
     params_file.write_text(PARAMETERS)
     box = read_ground_truth(CLIP / "A.csv")[FIRST]
