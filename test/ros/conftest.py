@@ -18,6 +18,8 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_DOMAIN_ID"] = str(10 + os.getpid() % 90)
 # Fast DDS reads it once in a process, before the first test that sends large images.
 os.environ.update(image_profile())
+# The tests send it to their child processes, which inherit being deaf to it: a shell's background jobs are.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PATIENCE = 240.0  # s until something that must happen counts as missing, on however busy a machine
 PERIOD = 33_333_333  # ns
