@@ -55,9 +55,3 @@ class ChildProcess:
             except subprocess.TimeoutExpired:
                 self._process.kill()
         return self._process.wait()
-
-    def peak_memory(self) -> int:
-        """The most resident memory so far, in bytes; Linux only, the process must be running."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024

@@ -1,7 +1,6 @@
 """The node's state as diagnostic_msgs, once a second: both inputs, the pairing, and the tracker."""
 
 import math
-import resource
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from tpf_model.runtime import SessionInfo
 from tpf_model.tracker import State
 from tpf_ros.inputs import StreamStatistics
 from tpf_ros.modality_health import Health
+from tpf_ros.peak_memory import peak_memory
 from tpf_ros.synchroniser import Synchroniser
 from tpf_ros.worker import Result, Worker
 
@@ -151,7 +151,7 @@ def tracker_report(worker: Worker, info: SessionInfo, outcomes: Outcomes, rates:
         "latency p95 (ms)": _percentile(latencies, 95),
         "latency p99 (ms)": _percentile(latencies, 99),
         "output age (s)": f"{age:.2f}",
-        "peak memory (MB)": f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}",
+        "peak memory (MB)": f"{peak_memory() / 1e6:.0f}",
         "model": info.model,
         "device": info.device,
         "runtime": info.runtime,

@@ -18,6 +18,7 @@ from tpf_ros.child_process import ChildFailed, ChildProcess
 from tpf_ros.dds_profile import image_profile
 from tpf_ros.node_process import activate, start_node
 from tpf_ros.parameter_file import NODE
+from tpf_ros.peak_memory import peak_memory
 from tpf_ros.recorder import Recorder
 from tpf_ros.recording import Plan, Recording, Sent
 from tpf_ros.stamps import to_stamp
@@ -57,7 +58,7 @@ def run_replay(plan: Plan) -> Recording:
             recorder.fused_images,
             refused,
             startup,
-            node.peak_memory(),
+            peak_memory(node.pid),
         )
 
 
