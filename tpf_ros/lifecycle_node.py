@@ -4,6 +4,7 @@ Two threads: the executor's, where every callback runs and none waits for the mo
 model and publishes.
 """
 
+import os
 import time
 from dataclasses import dataclass
 
@@ -128,7 +129,7 @@ class TrackerNode(LifecycleNode):
             settings.device,
             settings.runtime,
             settings.weights or None,
-            settings.threads,
+            settings.threads or max(1, len(os.sched_getaffinity(0)) - 1),
             settings.scan,
             settings.precision,
         )

@@ -202,7 +202,13 @@ class Settings:
     runtime: str = _parameter("eager", "How the network is executed.", live=False)
     scan: str = _parameter("auto", "Selective scan backend.", live=False)
     precision: str = _parameter("auto", "Numeric precision of the network.", live=False)
-    threads: int = _parameter(0, "CPU threads of the model; 0: the library's default.", low=0, high=256, live=False)
+    threads: int = _parameter(
+        0,
+        "CPU threads of the model; 0: all cores but one, which the images need (offline: all).",
+        low=0,
+        high=256,
+        live=False,
+    )
     autostart: bool = _parameter(True, "Configure and activate without being asked.", read_only=True)
     visible: VisibleSettings = _group(VisibleSettings)
     thermal: ThermalSettings = _group(ThermalSettings)
