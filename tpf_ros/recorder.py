@@ -29,6 +29,7 @@ class Recorder:
         self.published: list[Published] = []
         self.newest: Published | None = None
         self.diagnostics: dict[str, str] = {}
+        self._reports = f"{private.lstrip('/')}: "
         self.results = 0  # of `published`, those with a target
         self.fused_images = 0
         self._seen: set[tuple[int, int]] = set()
@@ -65,7 +66,7 @@ class Recorder:
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            if NODE in status.name:
+            if status.name.startswith(self._reports):  # another node of this name may run elsewhere
                 self.diagnostics.update({value.key: value.value for value in status.values})
 
     def _on_fused(self, message: Image) -> None:

@@ -58,7 +58,9 @@ def test_a_looped_replay_initialises_each_pass_and_reports_what_came_out(bag, tm
     pairs = LAST - FIRST + 1
     assert (frames["sent"], frames["thermal_sent"], frames["initialisations"]) == (2 * pairs, 2 * pairs, 2)
     # What the node does not process it counts as dropped, so a slow machine changes the numbers, not their sums.
-    assert frames["processed"] + frames["dropped"] <= frames["paired"] <= frames["visible_received"] <= 2 * pairs
+    assert frames["paired"] <= frames["visible_received"] <= 2 * pairs
+    frames_or_lone_images = frames["visible_received"] + frames["thermal_received"] - frames["paired"]
+    assert frames["processed"] + frames["dropped"] <= frames_or_lone_images
     assert 4 <= frames["results"] <= 2 * pairs
     assert frames["fused_images"] > 0
     assert summary["latency_ms"]["p50"] > 0
