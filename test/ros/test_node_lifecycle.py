@@ -50,7 +50,7 @@ def test_weights_that_cannot_be_used_are_named(tracker, tmp_path):
 
 
 def test_a_gpu_that_is_not_there_is_an_error(tracker):
-    torch = pytest.importorskip("torch")
+    import torch
     tracker.set_parameters(model="tiny", sync__max_difference=0.02, weights="random")
     wanted = f"cuda:{torch.cuda.device_count()}"
     tracker.set_parameters(device=wanted)
