@@ -64,13 +64,13 @@ def test_one_batch_is_learnt(data_root, tmp_path):
     torch.manual_seed(0)
     network = start_network(arguments(data_root, tmp_path))[0].train()
     mixture = build_mixture(data_root, {name: 0.0 for name in WEIGHTS if name != "rgbt_video"})
-    batch = collate([mixture.sample(np.random.default_rng(seed), "rgbt_video") for seed in (0, 1)])
+    batch = collate([mixture.sample(np.random.default_rng(1), "rgbt_video")] * 2)
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
     losses = []
-    for _ in range(20):
+    for _ in range(40):
         loss, parts = task_loss(network(*fuse_batch(network, batch, torch.device("cpu"))), batch["box"])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         losses.append(parts["loss"])
-    assert losses[-1] < losses[0] / 3
+    assert losses[-1] < losses[0] / 5

@@ -68,3 +68,18 @@ def test_the_whole_loss_is_least_at_the_truth():
     exact = task_loss(exact_prediction(BOX), BOX)[0]
     other = task_loss(exact_prediction(BOX), torch.tensor([[0.5, 0.5, 0.1, 0.1]]))[0]
     assert exact < 0.05 < other
+
+
+def test_a_crop_without_the_target_teaches_a_low_score_and_no_box():
+    absent = torch.full((1, 4), torch.nan)
+    assert not gaussian_map(absent, CELLS).any()
+    both = torch.cat([BOX, absent])
+    maps = [torch.cat([m, m]).requires_grad_() for m in vars(exact_prediction(BOX)).values()]
+    loss, parts = task_loss(Prediction(*maps), both)
+    loss.backward()
+    score, size, offset = (m.grad for m in maps)
+    assert parts["iou"] > 0.9999 and torch.isfinite(loss)
+    assert (score[1] > 0).all() and score[1, 0, 8, 6] > 1  # lower everywhere, most of all where it is high
+    assert not size[1].any() and not offset[1].any()
+    loss, parts = task_loss(exact_prediction(BOX), absent)
+    assert torch.isfinite(loss) and parts["giou"] == parts["l1"] == 0

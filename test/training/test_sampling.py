@@ -29,13 +29,13 @@ def walk(data_root):
     return ClipSource(read_rgbt_video(data_root / "rgbt_video"))
 
 
-def draw_views(source, seed):
-    """The first usable draw of `seed`, and its generator."""
+def draw_views(source, seed, present=None):
+    """The first usable draw of `seed`, and its generator; `present`: only with, or without, the target to search."""
     rng = np.random.default_rng(seed)
-    views = None
-    while views is None:
+    while True:
         views = source.views(rng)
-    return views, rng
+        if views is not None and present in (None, views[2].present):
+            return views, rng
 
 
 def bright_box(image):
@@ -51,7 +51,7 @@ def edges(box, size):
 
 def test_boxes_enclose_the_target_before_and_after_the_flip(walk):
     for seed in range(20):
-        views, rng = draw_views(walk, seed)
+        views, rng = draw_views(walk, seed, present=True)
         for _ in range(2):
             for view in views:
                 for image in (view.visible, view.thermal):
@@ -63,7 +63,7 @@ def test_boxes_enclose_the_target_before_and_after_the_flip(walk):
 def test_padding_is_black_in_finished_samples_and_the_box_stays(walk, mixture):
     padded = 0
     for seed in range(40):
-        views, rng = draw_views(walk, seed)
+        views, rng = draw_views(walk, seed, present=True)
         inside, box = views[2].inside, fractions(views[2])
         sample = finish(rng, views, mixture.groups, "rgbt_video")
         flipped = sample.box[0] != pytest.approx(box[0])
@@ -74,6 +74,21 @@ def test_padding_is_black_in_finished_samples_and_the_box_stays(walk, mixture):
         padded += padding.any()
         assert not sample.search[0][padding].any() and not sample.search[1][padding].any()
     assert padded > 10
+
+
+@pytest.mark.parametrize("source", ["rgbt_video", "pasted"])
+def test_sometimes_the_search_crop_does_not_show_the_target(mixture, source):
+    absent = 0
+    for seed in range(100):
+        views, rng = draw_views(mixture.sources[source], seed)
+        assert views[0].present and views[1].present
+        if views[2].present:
+            continue
+        absent += 1
+        if source == "rgbt_video":  # the target is the one bright thing in its images
+            assert views[2].visible.max() < 170 and views[2].thermal.max() < 170
+        assert finish(rng, views, mixture.groups, source).box is None
+    assert 2 < absent < 25
 
 
 def test_frames_are_in_the_order_of_time_and_within_the_gap():
@@ -111,7 +126,9 @@ def test_a_batch_holds_the_samples_as_the_network_takes_them(mixture):
             image = image if image.ndim == 3 else np.stack([image] * 3, axis=-1)
             np.testing.assert_array_equal(tensor[1].permute(1, 2, 0).numpy(), image.astype(np.float32) / 255)
     assert batch["box"].shape == (3, 4) and batch["box"].dtype == torch.float32
-    assert (batch["box"] >= 0).all() and (batch["box"][:, :2] + batch["box"][:, 2:] <= 1.0001).all()
+    boxes = batch["box"][batch["box"].isfinite().all(dim=1)]
+    assert len(boxes) == sum(sample.box is not None for sample in samples)
+    assert (boxes >= 0).all() and (boxes[:, :2] + boxes[:, 2:] <= 1.0001).all()
 
 
 def test_a_missing_folder_is_named_unless_its_weight_is_0(data_root, tmp_path):

@@ -19,13 +19,13 @@ def box_losses(prediction: Prediction, boxes: Tensor, target_map: Tensor) -> tup
     """GIoU loss, L1 loss and mean IoU against `boxes` (B, 4).
 
     Every cell near the centre answers, weighted by `target_map` (B, 1, G, G): at test time the score's peak may lie
-    a cell off, and its box must be right there too. The IoU is that of the centre cell.
+    a cell off, and its box must be right there too. The IoU is that of the centre cell. All are 0 for no boxes.
     """
     predicted = decode_boxes(prediction)
     truth = boxes[:, :, None, None].expand_as(predicted)
     overlap, generalised = _iou(predicted, truth)
     weight = target_map[:, 0] / target_map[:, 0].sum(dim=(1, 2), keepdim=True)
-    count = len(boxes)
+    count = max(1, len(boxes))
     giou_loss = ((1 - generalised) * weight).sum() / count
     l1_loss = ((_corners(predicted) - _corners(truth)).abs().mean(dim=1) * weight).sum() / count
     return giou_loss, l1_loss, (overlap * target_map[:, 0].eq(1)).sum().detach() / count

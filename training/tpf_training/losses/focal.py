@@ -8,7 +8,7 @@ def gaussian_map(boxes: Tensor, cells: int, min_overlap: float = 0.7) -> Tensor:
     """Target score maps for `boxes` (B, 4), x y w h as fractions of the crop: (B, 1, cells, cells) in [0, 1].
 
     The cell that holds the centre is exactly 1. The Gaussian's radius is the largest shift of a box's corners that
-    keeps an IoU of `min_overlap` with it (CornerNet), its sigma a third of the diameter.
+    keeps an IoU of `min_overlap` with it (CornerNet), its sigma a third of the diameter. A box of NaN gives zeros.
     """
     width, height = boxes[:, 2] * cells, boxes[:, 3] * cells
     sigma = (2 * _radius(width, height, min_overlap).floor().clamp(min=0) + 1) / 6
@@ -17,7 +17,7 @@ def gaussian_map(boxes: Tensor, cells: int, min_overlap: float = 0.7) -> Tensor:
     dx = (axis[None, :] - column[:, None]).square()
     dy = (axis[None, :] - row[:, None]).square()
     distance = dy[:, :, None] + dx[:, None, :]
-    return torch.exp(-distance / (2 * sigma.square())[:, None, None])[:, None]
+    return torch.exp(-distance / (2 * sigma.square())[:, None, None])[:, None].nan_to_num(0)
 
 
 def centre_cells(boxes: Tensor, cells: int) -> tuple[Tensor, Tensor]:

@@ -2,11 +2,14 @@
 
 import numpy as np
 
+from tpf_model.boxes import Box
+from tpf_model.crop import Crop
 from tpf_training.datasets.record import Clip, DatasetError
 from tpf_training.sampling.jitter import DYNAMIC, SEARCH, TEMPLATE, Jitter
 from tpf_training.sampling.view import View, cut
 
 MAX_GAP = 200  # frames of the video between the first and the search frame
+ABSENT_TARGET = 0.1  # how often the search crop does not show the target
 SAME_TEMPLATE = 0.3  # how often the dynamic template still is the first one, as in a track's first frames
 
 
@@ -23,7 +26,8 @@ class ClipSource:
         clip = self.clips[rng.integers(len(self.clips))]
         first, second, last = draw_frames(rng, clip)
         dynamic = (first, TEMPLATE) if rng.random() < SAME_TEMPLATE else (second, DYNAMIC)
-        views = tuple(_view(rng, clip, *choice) for choice in ((first, TEMPLATE), dynamic, (last, SEARCH)))
+        search = _absent(rng, clip, last) if rng.random() < ABSENT_TARGET else _view(rng, clip, last, SEARCH)
+        views = *(_view(rng, clip, *choice) for choice in ((first, TEMPLATE), dynamic)), search
         return None if None in views else views
 
 
@@ -44,8 +48,22 @@ def _starts(clip: Clip) -> np.ndarray:
 def _view(rng: np.random.Generator, clip: Clip, index: int, jitter: Jitter) -> View | None:
     box = tuple(float(v) for v in clip.boxes[index])
     crop = jitter.crop(rng, box)
-    if crop is None:
+    return None if crop is None else _cut(clip, index, box, crop)
+
+
+def _absent(rng: np.random.Generator, clip: Clip, index: int) -> View | None:
+    """A search view of another place in the same frame."""
+    frames = clip.visible if clip.visible is not None else clip.thermal
+    found = SEARCH.crop_elsewhere(rng, tuple(float(v) for v in clip.boxes[index]), frames.shape[2:0:-1])
+    if found is None:
         return None
+    crop, box = found
+    view = _cut(clip, index, box, crop)
+    view.present = False
+    return view
+
+
+def _cut(clip: Clip, index: int, box: Box, crop: Crop) -> View:
     visible = None if clip.visible is None else clip.visible[index]
     thermal = None if clip.thermal is None else clip.thermal[index]
     return cut(visible, thermal, box, crop)

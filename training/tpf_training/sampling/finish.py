@@ -37,7 +37,7 @@ def finish(rng: np.random.Generator, views: tuple[View, View, View], groups: lis
         view.blank_padding()
     augment_jointly(rng, views)
     pairs = [(np.ascontiguousarray(view.visible), np.ascontiguousarray(view.thermal)) for view in views]
-    return Sample(*pairs, fractions(views[2]), source)
+    return Sample(*pairs, fractions(views[2]) if views[2].present else None, source)
 
 
 def complete(rng: np.random.Generator, views: tuple[View, View, View]) -> str | None:

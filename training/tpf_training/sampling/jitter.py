@@ -31,6 +31,21 @@ class Jitter:
                 return crop
         return None
 
+    def crop_elsewhere(
+        self, rng: np.random.Generator, box: Box, size: tuple[int, int], attempts: int = 10
+    ) -> tuple[Crop, Box] | None:
+        """A crop that shows nothing of `box`, inside an image of `size` (width, height), and what it is around.
+
+        None if every attempt showed some of it.
+        """
+        w, h = box[2:]
+        for _ in range(attempts):
+            x, y = rng.random(2) * np.maximum(0, np.array(size) - (w, h))
+            crop = self.crop(rng, (x, y, w, h))
+            if crop is not None and shown(crop.box_to_crop(box), self.size) == 0:
+                return crop, (x, y, w, h)
+        return None
+
 
 TEMPLATE = Jitter(factor=2.0, size=128)
 # The dynamic template is cut around the tracker's own box, which is never exact.

@@ -8,7 +8,7 @@ import numpy as np
 from tpf_model.boxes import Box
 from tpf_training.augmentation.photometric import drift_table
 from tpf_training.datasets.record import DatasetError, Still
-from tpf_training.sampling.clip_source import SAME_TEMPLATE
+from tpf_training.sampling.clip_source import ABSENT_TARGET, SAME_TEMPLATE
 from tpf_training.sampling.jitter import DYNAMIC, SEARCH, TEMPLATE, Jitter
 from tpf_training.sampling.sprites import Sprite, draw_group, paste, restyle
 from tpf_training.sampling.view import View, cut
@@ -32,9 +32,10 @@ class PasteSource:
         looks = [restyle(sprite, *tables) for sprite in _draw_looks(rng, group)]
         flip = rng.random() < 0.5
         boxes = draw_path(rng, still.thermal.shape, looks)
+        shown = True, True, rng.random() >= ABSENT_TARGET
         views = [
-            _view(rng, still, look, box, jitter, flip)
-            for look, box, jitter in zip(looks, boxes, (TEMPLATE, DYNAMIC, SEARCH))
+            _view(rng, still, look if present else None, box, jitter, flip)
+            for look, box, jitter, present in zip(looks, boxes, (TEMPLATE, DYNAMIC, SEARCH), shown)
         ]
         if None in views:
             return None
@@ -64,10 +65,16 @@ def draw_path(rng: np.random.Generator, shape: tuple[int, int], looks: list[Spri
     return boxes
 
 
-def _view(rng: np.random.Generator, still: Still, sprite: Sprite, box: Box, jitter: Jitter, flip: bool) -> View | None:
+def _view(
+    rng: np.random.Generator, still: Still, sprite: Sprite | None, box: Box, jitter: Jitter, flip: bool
+) -> View | None:
+    """The background around `box` with `sprite` in it, or without a target."""
     crop = jitter.crop(rng, box)
     if crop is None:
         return None
     view = cut(still.visible, still.thermal, box, crop)
-    paste(view.visible, view.thermal, sprite, view.box, flip)
+    if sprite is None:
+        view.present = False
+    else:
+        paste(view.visible, view.thermal, sprite, view.box, flip)
     return view

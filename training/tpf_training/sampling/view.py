@@ -1,4 +1,4 @@
-"""A crop with the target in it, before the augmentations."""
+"""A crop, mostly with the target in it, before the augmentations."""
 
 from dataclasses import dataclass
 
@@ -14,12 +14,14 @@ class View:
     """visible: (S, S, 3) uint8 RGB or None; thermal: (S, S) uint8 or None; box: the target in crop pixels.
 
     inside: (S, S) uint8, 255 where the crop shows the image and 0 where it is padding; None = no padding.
+    present: False where the crop does not show the target; `box` then is where one of its size would be.
     """
 
     visible: np.ndarray | None
     thermal: np.ndarray | None
     box: Box
     inside: np.ndarray | None = None
+    present: bool = True
 
     def blank_padding(self) -> None:
         """Make the padding zero again, as the tracker's crops have it, after something painted over it."""
