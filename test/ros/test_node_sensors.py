@@ -104,12 +104,15 @@ def test_a_thermal_clock_that_is_off_is_put_right_by_the_offset(tracker):
 
     # Uncorrected, each pair would be of neighbouring frames, 6.7 ms apart.
     assert tracker.set_parameters(sync__thermal_offset=0.04)[0].successful
-    begin = len(tracker.targets)
-    tracker.pump(lambda: len(pairs_since(tracker, begin)) > 5, "no pairs", send)
-    pairs = list(pairs_since(tracker, begin).items())[1:]
-    assert all(thermal == visible - lag for visible, thermal in pairs), pairs
-    assert all(abs(target.sync_error) < 1e-6 for target in tracker.targets[-2:])
-    assert tracker.set_parameters(sync__thermal_offset=0.0)[0].successful
+    try:
+        begin, start = len(tracker.targets), tracker.next_stamp()
+        # What was sent before with equal stamps may still come out, or be paired with the first of these.
+        corrected = lambda: {v: t for v, t in pairs_since(tracker, begin).items() if v > start + lag}
+        tracker.pump(lambda: len(corrected()) > 4, "no pairs", send)
+        assert all(thermal == visible - lag for visible, thermal in corrected().items()), corrected()
+        assert all(abs(target.sync_error) < 1e-6 for target in tracker.targets[-2:])
+    finally:
+        assert tracker.set_parameters(sync__thermal_offset=0.0)[0].successful
 
 
 def test_unequal_rates_pair_nearest_stamps(tracker):
@@ -179,8 +182,6 @@ def test_simulated_time_that_jumps_back(tracker):
     assert tracker.init(BOX, stamp=newest).success, "the buffer holds what came after the jump"
     assert tracker.set_parameters(use_sim_time=False)[0].successful
     tracker._stamp = time.time_ns()
-
-
 
 
 def step(tracker, now):
