@@ -3,10 +3,18 @@
 from glob import glob
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 # For pip. colcon leaves dependencies to rosdep (package.xml) and the user.
 REQUIREMENTS = [line for line in Path("requirements/runtime.txt").read_text().splitlines() if line[:1] not in ("", "#")]
+
+# Without a compiler the package is installed all the same, and the scan says at run time that it is the slow one.
+SCAN = Extension(
+    "tpf_model.selective_scan._native",
+    ["tpf_model/selective_scan/_native.c"],
+    extra_compile_args=["-O3", "-std=gnu11", "-Wno-psabi"],
+    optional=True,
+)
 
 setup(
     name="tpf_ros",
@@ -17,6 +25,7 @@ setup(
     maintainer_email="maintainers@tpf.example",
     python_requires=">=3.10",
     packages=find_packages(include=["tpf_ros", "tpf_ros.*", "tpf_model", "tpf_model.*"]),
+    ext_modules=[SCAN],
     package_data={"tpf_model": ["variants/*.yaml", "checkpoints/*.safetensors"]},
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/tpf_ros"]),

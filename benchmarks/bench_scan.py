@@ -34,15 +34,18 @@ def main() -> None:
     A, D = -torch.arange(1.0, 17.0).repeat(32, 1), torch.ones(32)
     B, C = torch.rand(1, 2, 16, arguments.tokens), torch.rand(1, 2, 16, arguments.tokens)
     times = {}
-    for name, runs in (("reference", 3), ("blocked", 15)):
+    for name, runs in (("reference", 3), ("blocked", 15), ("native", 15)):
         times[name] = median_ms(lambda: selective_scan(u, delta, A, B, C, D, name), runs)
         print(f"scan of {arguments.tokens} tokens, 32 channels, 16 states, {name}: {times[name]:.1f} ms")
-    print(f"reference / blocked: {times['reference'] / times['blocked']:.0f}")
+    for slow, fast in (("reference", "blocked"), ("blocked", "native")):
+        print(f"{slow} / {fast}: {times[slow] / times[fast]:.1f}")
 
+    images = torch.rand(2, 1, 3, 256, 256)
     for stride in (4, 2):
-        adapter = PixelFusionAdapter(stride).eval()
-        images = torch.rand(2, 1, 3, 256, 256)
-        print(f"adapter on 256x256, token stride {stride}: {median_ms(lambda: adapter(*images), 7):.1f} ms")
+        for name in ("blocked", "native"):
+            adapter = PixelFusionAdapter(stride, name).eval()
+            milliseconds = median_ms(lambda: adapter(*images), 7)
+            print(f"adapter on 256x256, token stride {stride}, {name}: {milliseconds:.1f} ms")
 
 
 if __name__ == "__main__":

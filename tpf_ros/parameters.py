@@ -200,7 +200,7 @@ class Settings:
     )
     device: str = _parameter("auto", "auto, cpu, cuda, or cuda:N.", live=False)
     runtime: str = _parameter("eager", "How the network is executed.", live=False)
-    scan: str = _parameter("auto", "Selective scan backend.", live=False)
+    scan: str = _parameter("auto", "Selective scan backend: auto (the fastest that runs), native, blocked, mamba or reference.", live=False)
     precision: str = _parameter("auto", "Numeric precision of the network.", live=False)
     threads: int = _parameter(
         0,

@@ -24,7 +24,7 @@ def predict(session):
 def test_the_info_says_what_runs(session):
     info = session.info
     assert (info.model, info.runtime, info.device, info.precision) == ("tiny", "eager", "cpu", "float32")
-    assert info.scan == "blocked"
+    assert info.scan == "native"
     assert "random" in info.weights["source"]
     assert info.parameters["total"] == sum(info.parameters[part] for part in ("pfa", "encoder", "head"))
 

@@ -22,8 +22,10 @@ def operands(batch=1, groups=1, channels=4, states=4, tokens=256, dtype=torch.fl
 
 def error(actual, expected):
     """Largest difference relative to the expected tensor's scale."""
-    return ((actual - expected).abs().max() / expected.abs().max()).item()
+    return ((actual - expected).abs().max() / expected.abs().max().clamp(min=1e-30)).item()
 
+
+BACKENDS = pytest.mark.parametrize("backend", ["blocked", "native"])
 
 # Step sizes by the decay they cause; "slow" is constant, so that a rounding error of the decay adds up over all tokens.
 DECAYS = {
@@ -33,21 +35,23 @@ DECAYS = {
 }
 
 
-def test_matches_the_reference_over_65536_tokens_at_every_decay():
+@BACKENDS
+def test_matches_the_reference_over_65536_tokens_at_every_decay(backend):
     u, delta, A, B, C, D = operands(batch=3, channels=2, tokens=65536)
     delta = torch.stack([decay(row) for decay, row in zip(DECAYS.values(), delta)])
     expected = selective_scan(u, delta, A, B, C, torch.zeros_like(D), "reference")
-    actual = selective_scan(u, delta, A, B, C, torch.zeros_like(D), "blocked")
+    actual = selective_scan(u, delta, A, B, C, torch.zeros_like(D), backend)
     for name, row, wanted in zip(DECAYS, actual, expected):
         assert error(row, wanted) < 1e-5, name
 
 
+@BACKENDS
 @pytest.mark.parametrize("decay", DECAYS)
-def test_float32_gradients_match_the_reference(decay):
+def test_float32_gradients_match_the_reference(backend, decay):
     inputs = operands(batch=2, channels=2, tokens=2048)
     inputs[1] = DECAYS[decay](inputs[1])
     inputs = [x.requires_grad_() for x in inputs]
-    expected, actual = (selective_scan(*inputs, backend) for backend in ("reference", "blocked"))
+    expected, actual = (selective_scan(*inputs, name) for name in ("reference", backend))
     weight = torch.rand_like(actual)
     names = ("u", "delta", "A", "B", "C", "D")
     for name, wanted, got in zip(
@@ -67,6 +71,24 @@ def test_any_length_and_groups_are_exact_in_float64(tokens):
         torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("channels, states", [(2, 1), (30, 16), (32, 5), (34, 3), (80, 2)])
+@pytest.mark.parametrize("tokens", [1, 31, 32, 65])
+def test_native_takes_any_size_and_number_of_threads(tokens, channels, states, threads):
+    inputs = [x.requires_grad_() for x in operands(2, groups=2, channels=channels, states=states, tokens=tokens)]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        expected, actual = (selective_scan(*inputs, name) for name in ("reference", "native"))
+        weight = torch.rand_like(actual)
+        gradients = [torch.autograd.grad(y, inputs, weight.to(y.dtype)) for y in (expected, actual)]
+    finally:
+        torch.set_num_threads(before)
+    assert error(actual, expected) < 1e-6
+    for wanted, got in zip(*gradients):
+        assert error(got, wanted) < 2e-6 and got.shape == wanted.shape
+
+
 def test_groups_are_separate_scans():
     u, delta, A, B, C, D = operands(groups=2, channels=4)
     together = selective_scan(u, delta, A, B, C, D)
@@ -75,26 +97,44 @@ def test_groups_are_separate_scans():
         torch.testing.assert_close(together[:, rows], alone)
 
 
+@BACKENDS
 @pytest.mark.parametrize("step", [0.0, 1e-30, 1e3])
-def test_extreme_steps_stay_finite_forward_and_backward(step):
+def test_extreme_steps_stay_finite_forward_and_backward(step, backend):
     inputs = operands(tokens=512)
     inputs[1] = torch.full_like(inputs[1], step)
     inputs = [x.requires_grad_() for x in inputs]
-    y = selective_scan(*inputs, backend="blocked")
+    y = selective_scan(*inputs, backend=backend)
     assert y.isfinite().all()
     assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(y.sum(), inputs))
 
 
-def test_half_precision_inputs_are_scanned_in_float32():
+@BACKENDS
+def test_half_precision_inputs_are_scanned_in_float32(backend):
     inputs = [x.bfloat16() for x in operands(tokens=2048)]
     inputs[1] = torch.full_like(inputs[1], 1e-4)  # a bfloat16 state would stop growing after a few hundred such steps
-    actual = selective_scan(*inputs, backend="blocked")
+    actual = selective_scan(*inputs, backend=backend)
     assert actual.dtype == torch.float32
     assert error(actual, selective_scan(*inputs, backend="reference")) < 1e-5
 
 
-def test_auto_is_blocked_on_the_cpu():
+def test_auto_is_native_on_the_cpu():
+    assert resolve_backend("auto", "cpu") == "native"
+
+
+def test_auto_is_blocked_and_says_so_where_native_was_not_compiled(monkeypatch, caplog):
+    module._choose.cache_clear()
+    monkeypatch.setattr(module.native, "_native", None)
+    monkeypatch.setattr(module.native, "_reason", "it was not compiled", raising=False)
     assert resolve_backend("auto", "cpu") == "blocked"
+    assert "slower than native, because it was not compiled" in caplog.text
+    with pytest.raises(ScanBackendError, match="'native' cannot run: it was not compiled"):
+        resolve_backend("native", "cpu")
+    module._choose.cache_clear()
+
+
+def test_auto_keeps_float64(caplog):
+    inputs = operands(dtype=torch.float64)
+    assert error(selective_scan(*inputs), selective_scan(*inputs, backend="reference")) < 1e-12
 
 
 def test_a_backend_that_cannot_run_is_an_error_with_the_reason():
@@ -103,7 +143,7 @@ def test_a_backend_that_cannot_run_is_an_error_with_the_reason():
 
 
 def test_an_unknown_backend_is_an_error_that_lists_the_known_ones():
-    with pytest.raises(ScanBackendError, match="'fast'.*auto, reference, blocked, mamba"):
+    with pytest.raises(ScanBackendError, match="'fast'.*auto, reference, blocked, native, mamba"):
         resolve_backend("fast", "cpu")
 
 
@@ -112,4 +152,4 @@ def test_the_backend_in_use_is_logged_once(caplog):
     with caplog.at_level(logging.INFO):
         for _ in range(3):
             selective_scan(*operands(tokens=4))
-    assert [record.getMessage() for record in caplog.records] == ["selective scan: blocked on cpu"]
+    assert [record.getMessage() for record in caplog.records] == ["selective scan: native on cpu"]

@@ -24,7 +24,7 @@ def test_base_has_the_published_size(capsys):
 def test_it_says_how_the_model_runs_here_and_what_its_weights_are(capsys):
     description = info(capsys, "--model", "tiny", "--weights", "random")
     assert (description["model"], description["runtime"], description["device"]) == ("tiny", "eager", "cpu")
-    assert description["scan"] == "blocked" and description["precision"] in ("float32", "bfloat16")
+    assert description["scan"] == "native" and description["precision"] in ("float32", "bfloat16")
     assert "random" in description["weights"]["source"]
 
 

@@ -12,11 +12,18 @@ import logging
 import torch
 from torch import Tensor
 
+from tpf_model.selective_scan import mamba, native
 from tpf_model.selective_scan.blocked import blocked_scan
-from tpf_model.selective_scan.mamba import mamba_scan, unavailable_reason
 from tpf_model.selective_scan.reference import reference_scan
 
-_BACKENDS = {"reference": reference_scan, "blocked": blocked_scan, "mamba": mamba_scan}
+_BACKENDS = {
+    "reference": reference_scan,
+    "blocked": blocked_scan,
+    "native": native.native_scan,
+    "mamba": mamba.mamba_scan,
+}
+_UNAVAILABLE = {"native": native.unavailable_reason, "mamba": mamba.unavailable_reason}
+_FASTEST = {"cpu": "native", "cuda": "mamba"}  # by type of device; "blocked" where that cannot run
 _log = logging.getLogger(__name__)
 
 
@@ -25,19 +32,29 @@ class ScanBackendError(ValueError):
 
 
 def resolve_backend(name: str, device: torch.device | str) -> str:
-    """The backend that `name` stands for on `device`: "auto" is "mamba" where that runs, else "blocked".
+    """The backend that `name` stands for on `device`; "auto" is the fastest that runs there.
 
     Raises ScanBackendError with the reason where a backend asked for by name cannot run.
     """
     device = torch.device(device)
     if name == "auto":
-        return "mamba" if unavailable_reason(device) is None else "blocked"
+        return _choose(device.type)
     if name not in _BACKENDS:
         raise ScanBackendError(f"unknown scan {name!r}; known: auto, {', '.join(_BACKENDS)}")
-    reason = unavailable_reason(device) if name == "mamba" else None
+    reason = _UNAVAILABLE[name](device) if name in _UNAVAILABLE else None
     if reason:
-        raise ScanBackendError(f"scan 'mamba' cannot run: {reason}; 'auto' or 'blocked' can")
+        raise ScanBackendError(f"scan {name!r} cannot run: {reason}; 'auto' or 'blocked' can")
     return name
+
+
+@functools.cache
+def _choose(device: str) -> str:
+    fastest = _FASTEST.get(device)
+    reason = _UNAVAILABLE[fastest](torch.device(device)) if fastest else f"there is no other on {device!r}"
+    if reason is None:
+        return fastest
+    _log.warning("selective scan: blocked, several times slower than %s, because %s", fastest, reason)
+    return "blocked"
 
 
 def selective_scan(
@@ -47,11 +64,12 @@ def selective_scan(
 
     u: (batch, D, L) input. delta: (batch, D, L) step sizes > 0, after softplus. A: (D, N) decay rates < 0.
     B, C: (batch, N, L), or (batch, G, N, L) where each of G equal groups of channels has its own.
-    D: (D,) weight of the direct path. backend: see `resolve_backend`.
+    D: (D,) weight of the direct path. backend: see `resolve_backend`; "native" and "mamba" compute in float32, so
+    "auto" does not choose them for float64.
     """
     if B.dim() == 3:
         B, C = B.unsqueeze(1), C.unsqueeze(1)
-    name = resolve_backend(backend, u.device)
+    name = "blocked" if backend == "auto" and u.dtype == torch.float64 else resolve_backend(backend, u.device)
     _log_once(name, u.device.type)
     return _BACKENDS[name](u, delta, A, B, C, D).to(torch.promote_types(u.dtype, torch.float32))
 
