@@ -9,12 +9,16 @@ from setuptools import Extension, find_packages, setup
 REQUIREMENTS = [line for line in Path("requirements/runtime.txt").read_text().splitlines() if line[:1] not in ("", "#")]
 
 # Without a compiler the package is installed all the same, and the scan says at run time that it is the slow one.
-SCAN = Extension(
-    "tpf_model.selective_scan._native",
-    ["tpf_model/selective_scan/_native.c"],
-    extra_compile_args=["-O3", "-std=gnu11", "-Wno-psabi"],
-    optional=True,
-)
+KERNELS = [
+    Extension(
+        name,
+        [name.replace(".", "/") + ".c"],
+        depends=["tpf_model/_vector.h"],
+        extra_compile_args=["-O3", "-std=gnu11", "-Wno-psabi"],
+        optional=True,
+    )
+    for name in ("tpf_model._vim", "tpf_model.selective_scan._native")
+]
 
 setup(
     name="tpf_ros",
@@ -25,7 +29,7 @@ setup(
     maintainer_email="maintainers@tpf.example",
     python_requires=">=3.10",
     packages=find_packages(include=["tpf_ros", "tpf_ros.*", "tpf_model", "tpf_model.*"]),
-    ext_modules=[SCAN],
+    ext_modules=KERNELS,
     package_data={"tpf_model": ["variants/*.yaml", "checkpoints/*.safetensors"]},
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/tpf_ros"]),

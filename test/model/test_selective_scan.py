@@ -148,7 +148,7 @@ def test_an_unknown_backend_is_an_error_that_lists_the_known_ones():
 
 
 def test_the_backend_in_use_is_logged_once(caplog):
-    module._log_once.cache_clear()
+    module.log_backend.cache_clear()
     with caplog.at_level(logging.INFO):
         for _ in range(3):
             selective_scan(*operands(tokens=4))

@@ -70,10 +70,11 @@ def selective_scan(
     if B.dim() == 3:
         B, C = B.unsqueeze(1), C.unsqueeze(1)
     name = "blocked" if backend == "auto" and u.dtype == torch.float64 else resolve_backend(backend, u.device)
-    _log_once(name, u.device.type)
+    log_backend(name, u.device.type)
     return _BACKENDS[name](u, delta, A, B, C, D).to(torch.promote_types(u.dtype, torch.float32))
 
 
 @functools.cache
-def _log_once(name: str, device: str) -> None:
+def log_backend(name: str, device: str) -> None:
+    """Say once in a process which backend runs on which type of device."""
     _log.info("selective scan: %s on %s", name, device)

@@ -82,10 +82,13 @@ def choose_device(name: str) -> torch.device:
 
 
 def fuse_batch(network: TPFNetwork, batch: dict, device: torch.device) -> list[torch.Tensor]:
-    return [
-        network.fuse(batch[f"{name}_visible"].to(device), batch[f"{name}_thermal"].to(device))
-        for name in ("template", "dynamic", "search")
-    ]
+    """The fused template, dynamic template and search crops. A fusion that does not learn runs without a graph."""
+    learns = any(parameter.requires_grad for parameter in network.fusion.parameters())
+    with torch.set_grad_enabled(learns):
+        return [
+            network.fuse(batch[f"{name}_visible"].to(device), batch[f"{name}_thermal"].to(device))
+            for name in ("template", "dynamic", "search")
+        ]
 
 
 def train(args: argparse.Namespace) -> None:
@@ -115,8 +118,8 @@ def train(args: argparse.Namespace) -> None:
     for batch in loader:
         for group in optimiser.param_groups:
             group["lr"] = group["peak"] * schedule.factor(step)
+        fused = fuse_batch(network, batch, device)  # in float32, as in the tracker
         with torch.autocast(device.type, torch.bfloat16, enabled=args.amp):
-            fused = fuse_batch(network, batch, device)
             prediction = network(*fused)
         loss, parts = task_loss(prediction, batch["box"].to(device))
         optimiser.zero_grad(set_to_none=True)
