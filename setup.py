@@ -12,9 +12,9 @@ REQUIREMENTS = [line for line in Path("requirements/runtime.txt").read_text().sp
 KERNELS = [
     Extension(
         name,
-        [name.replace(".", "/") + ".c"],
+        [name.replace(".", "/") + ".cpp"],
         depends=["tpf_model/_vector.h"],
-        extra_compile_args=["-O3", "-std=gnu11", "-Wno-psabi"],
+        extra_compile_args=["-O3", "-std=gnu++17", "-Wno-psabi"],
         optional=True,
     )
     for name in ("tpf_model._vim", "tpf_model.selective_scan._native")

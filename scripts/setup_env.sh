@@ -79,7 +79,7 @@ install_test() {
 }
 
 interfaces=(tpf_interfaces/*.* tpf_interfaces/*/*)
-distribution=(package.xml setup.py setup.cfg pyproject.toml tpf_model/*.[ch] tpf_model/*/*.c)
+distribution=(package.xml setup.py setup.cfg pyproject.toml tpf_model/*.h tpf_model/*.cpp tpf_model/*/*.cpp)
 
 once build requirements/build.txt -- pip install -r requirements/build.txt
 if [ $ros = wheels ]; then

@@ -1,94 +1,118 @@
-/* Sixteen float32 lanes, whatever the processor's vectors are, and what the kernels do with them. */
+// Vectors of N float32 lanes and what the kernels do with them. N is the width of the processor's own vectors: wider ones
+// would be legal, and slow.
+#pragma once
 
-#include <string.h>
-
-enum { LANES = 16 };
-
-typedef float Vec __attribute__((vector_size(4 * LANES)));
-typedef int Int __attribute__((vector_size(4 * LANES)));
-typedef double Wide __attribute__((vector_size(8 * LANES)));
+#include <cstring>
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* exp(x) = scale * (1 + rest) for x <= 0: scale a power of two, |rest| < 0.42 and exact to its own last bits. */
-INLINE void split_exp(Vec x, Vec *scale, Vec *rest)
+template <int N> struct Lanes {
+    typedef float Vec __attribute__((vector_size(4 * N)));
+    typedef int Int __attribute__((vector_size(4 * N)));
+    typedef double Wide __attribute__((vector_size(8 * N)));
+};
+
+template <int N> using Vec = typename Lanes<N>::Vec;
+template <int N> using Wide = typename Lanes<N>::Wide;
+
+template <int N> INLINE Vec<N> all(float value)
 {
-    const Vec shifter = (Vec){} + 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
-    const Int least = (Int)((Vec){} - 87.0f), normal = x > -87.0f; /* below, exp is as good as zero */
-    x = (Vec)(((Int)x & normal) | (least & ~normal));
-    Vec shifted = x * 1.44269504f + shifter;
-    Vec whole = shifted - shifter;
-    Vec f = x - whole * 0.693359375f + whole * 2.12194440e-4f; /* ln 2 in two parts */
-    Vec p = f * 1.9875691500e-4f + 1.3981999507e-3f;           /* Cephes' expf */
-    p = p * f + 8.3334519073e-3f;
-    p = p * f + 4.1665795894e-2f;
-    p = p * f + 1.6666665459e-1f;
-    p = p * f + 5.0000001201e-1f;
-    *rest = p * f * f + f;
-    Int exponent = (Int)shifted - (Int)shifter + 127;
-    *scale = (Vec)(exponent << 23);
+    return Vec<N>{} + value;
 }
 
-INLINE Vec exp_of(Vec x)
+// N values, or the first `lanes` of them and zeros.
+template <int N> INLINE Vec<N> load(const float *from, int lanes = N)
 {
-    Vec scale, rest;
-    split_exp(x, &scale, &rest);
-    return scale * rest + scale;
-}
-
-INLINE Vec expm1_of(Vec x)
-{
-    Vec scale, rest;
-    split_exp(x, &scale, &rest);
-    return scale * rest + (scale - 1.0f);
-}
-
-INLINE float sum_of(Vec x)
-{
-    float sum = 0;
-    for (int i = 0; i < LANES; i++)
-        sum += x[i];
-    return sum;
-}
-
-/* Up to LANES values of a token, the missing ones 0. */
-INLINE Vec load(const float *from, int lanes)
-{
-    Vec x = {};
-    if (lanes == LANES)
+    Vec<N> x{};
+    if (lanes == N)
         memcpy(&x, from, sizeof x);
     else
         memcpy(&x, from, lanes * sizeof *from);
     return x;
 }
 
-INLINE void store(float *to, Vec x, int lanes)
+template <int N> INLINE void store(float *to, Vec<N> x, int lanes = N)
 {
-    if (lanes == LANES)
+    if (lanes == N)
         memcpy(to, &x, sizeof x);
     else
         memcpy(to, &x, lanes * sizeof *to);
 }
 
-/* One version for each vector width; which of them runs is chosen by what the processor has. */
-#if defined(__x86_64__)
-#define VERSION(features) __attribute__((target(features)))
-#define HAS(feature) __builtin_cpu_supports(feature)
-#else
-#define VERSION(features)
-#define HAS(feature) 0
-#endif
+template <int N> INLINE float sum_of(Vec<N> x)
+{
+    float sum = 0;
+    for (int i = 0; i < N; i++)
+        sum += x[i];
+    return sum;
+}
 
-#define VERSIONS(name, parameters, arguments)                         \
-    VERSION("avx512f") static void name##_512 parameters { name arguments; } \
-    VERSION("avx2,fma") static void name##_256 parameters { name arguments; } \
-    static void name##_any parameters { name arguments; }             \
-    static void run_##name parameters                                 \
-    {                                                                 \
-        if (HAS("avx512f"))                                           \
-            name##_512 arguments;                                     \
-        else if (HAS("avx2") && HAS("fma"))                           \
-            name##_256 arguments;                                     \
-        else                                                          \
-            name##_any arguments;                                     \
+// exp(x) = scale * (1 + rest) for x <= 0: scale a power of two, |rest| < 0.42 and exact to its own last bits.
+template <int N> INLINE void split_exp(Vec<N> x, Vec<N> &scale, Vec<N> &rest)
+{
+    typedef typename Lanes<N>::Int Int;
+    const Vec<N> shifter = all<N>(12582912.0f); // 1.5 * 2^23: adding it rounds to an integer
+    x = x > -87.0f ? x : all<N>(-87.0f);        // below, exp is as good as zero
+    Vec<N> shifted = x * 1.44269504f + shifter;
+    Vec<N> whole = shifted - shifter;
+    Vec<N> f = x - whole * 0.693359375f + whole * 2.12194440e-4f; // ln 2 in two parts
+    Vec<N> p = f * 1.9875691500e-4f + 1.3981999507e-3f;           // Cephes' expf
+    p = p * f + 8.3334519073e-3f;
+    p = p * f + 4.1665795894e-2f;
+    p = p * f + 1.6666665459e-1f;
+    p = p * f + 5.0000001201e-1f;
+    rest = p * f * f + f;
+    scale = (Vec<N>)(((Int)shifted - (Int)shifter + 127) << 23);
+}
+
+template <int N> INLINE Vec<N> exp_of(Vec<N> x)
+{
+    Vec<N> scale, rest;
+    split_exp<N>(x, scale, rest);
+    return scale * rest + scale;
+}
+
+template <int N> INLINE Vec<N> expm1_of(Vec<N> x)
+{
+    Vec<N> scale, rest;
+    split_exp<N>(x, scale, rest);
+    return scale * rest + (scale - 1.0f);
+}
+
+// log(1 + exp(x)) by log1p(e) = 2 atanh(e / (2 + e)), whose argument is at most 1/3.
+template <int N> INLINE Vec<N> softplus_of(Vec<N> x)
+{
+    Vec<N> e = exp_of<N>(x < 0.0f ? x : -x);
+    Vec<N> s = e / (e + 2.0f), q = s * s;
+    Vec<N> p = q * (1.0f / 13) + 1.0f / 11;
+    p = p * q + 1.0f / 9;
+    p = p * q + 1.0f / 7;
+    p = p * q + 1.0f / 5;
+    p = p * q + 1.0f / 3;
+    return (x < 0.0f ? all<N>(0) : x) + 2.0f * (p * q * s + s);
+}
+
+template <int N> INLINE Vec<N> silu_of(Vec<N> x)
+{
+    Vec<N> e = exp_of<N>(x < 0.0f ? x : -x);
+    return x * (x < 0.0f ? e : all<N>(1)) / (e + 1.0f);
+}
+
+// Defines run_NAME(PARAMETERS), which calls the template NAME with the width that suits the processor.
+#if defined(__x86_64__)
+#define DISPATCH(NAME, PARAMETERS, ARGUMENTS)                                                       \
+    __attribute__((target("avx512f"))) static void NAME##_512 PARAMETERS { NAME<16> ARGUMENTS; }    \
+    __attribute__((target("avx2,fma"))) static void NAME##_256 PARAMETERS { NAME<8> ARGUMENTS; }    \
+    static void run_##NAME PARAMETERS                                                               \
+    {                                                                                               \
+        if (__builtin_cpu_supports("avx512f"))                                                      \
+            NAME##_512 ARGUMENTS;                                                                   \
+        else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))                   \
+            NAME##_256 ARGUMENTS;                                                                   \
+        else                                                                                        \
+            NAME<4> ARGUMENTS;                                                                      \
     }
+#else
+#define DISPATCH(NAME, PARAMETERS, ARGUMENTS)                                                       \
+    static void run_##NAME PARAMETERS { NAME<4> ARGUMENTS; }
+#endif

@@ -1,4 +1,4 @@
-"""The ViM block by our own compiled kernel for CPUs (`_vim.c`): inference, float32, one thread."""
+"""The ViM block by our own compiled kernel for CPUs (`_vim.cpp`): inference, float32, one thread."""
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ try:
 except ImportError:  # not compiled: the scan, which is compiled with it, says so
     _vim = None
 
-_LANES = 16  # of the kernel's vectors; rows are padded to it
+_ROW = 16  # the kernel's rows are padded to it
 _MAX_INNER = 64
 
 
@@ -24,10 +24,10 @@ def runs_native(block, tokens: Tensor) -> bool:
         and not torch.is_autocast_enabled("cpu")
         and tokens.device.type == "cpu"
         and tokens.dtype == block.D.dtype == torch.float32
-        and tokens.shape[-1] <= _LANES
-        and block.states <= _LANES
-        and block.rank <= _LANES
-        and len(block.D) // 2 % _LANES == 0
+        and tokens.shape[-1] <= _ROW
+        and block.states <= _ROW
+        and block.rank <= _ROW
+        and len(block.D) // 2 % _ROW == 0
         and len(block.D) // 2 <= _MAX_INNER
     )
 
@@ -58,5 +58,5 @@ def native_block(block, tokens: Tensor) -> Tensor:
 
 
 def _pad(x: Tensor) -> Tensor:
-    """Zeros after the last dimension, up to a vector."""
-    return functional.pad(x, (0, _LANES - x.shape[-1]))
+    """Zeros after the last dimension, up to a row."""
+    return functional.pad(x, (0, _ROW - x.shape[-1]))

@@ -1,7 +1,7 @@
-"""The selective scan by our own compiled kernel for CPUs (`_native.c`): forward and backward, float32.
+"""The selective scan by our own compiled kernel for CPUs (`_native.cpp`): forward and backward, float32.
 
-Sixteen channels of a group are the lanes of a vector and all their states stay in the nearest cache, so nothing of the
-size tokens * channels * states is ever written, but the states at every 32nd token for the backward pass. Threads
+The channels of a group are the lanes of vectors and all their states stay in the nearest cache, so nothing of the size
+tokens * channels * states is ever written, but the states at every 32nd token for the backward pass. Threads
 share out batch entries and groups, as many at once as PyTorch uses.
 """
 
@@ -40,12 +40,12 @@ class _NativeScan(torch.autograd.Function):
         u, delta, B, C = _token_major(u, groups), _token_major(delta, groups), _rows(B), _rows(C)
         A = A.contiguous()
         width = channels // groups
-        chunks, blocks = -(-tokens // _native.CHUNK), -(-width // _native.LANES)
+        chunks, padded = -(-tokens // _native.CHUNK), -(-width // _native.WIDEST) * _native.WIDEST
         y = torch.empty_like(u)
-        entries = u.new_empty(batch, groups, blocks, chunks, states, _native.LANES)
+        entries = u.new_empty(batch, groups, chunks, states, padded)
         ctx.sizes = groups, tokens, width, states
         ctx.save_for_backward(u, delta, A, B, C, entries)
-        _run(_native.forward, batch * groups, ctx.sizes, u, delta, A, B, C, y, entries)
+        _run(_native.forward, batch * groups, ctx.sizes, u, delta, A, B, C, entries, y)
         return _channel_major(y)
 
     @staticmethod
@@ -57,21 +57,21 @@ class _NativeScan(torch.autograd.Function):
         du, ddelta, dB, dC = torch.empty_like(u), torch.empty_like(u), torch.zeros_like(B), torch.zeros_like(C)
         dA = u.new_zeros(len(u), groups, width, states)
         _run(
-            _native.backward, len(u) * groups, ctx.sizes, u, delta, A, B, C, entries, dy, du, ddelta, dA, dB, dC
+            _native.backward, len(u) * groups, ctx.sizes, u, delta, A, B, C, entries, dy, du, ddelta, dB, dC, dA
         )
         return _channel_major(du), _channel_major(ddelta), dA.sum(0).flatten(0, 1), _columns(dB), _columns(dC)
 
 
 def _run(kernel, count: int, sizes: tuple[int, ...], *arrays: Tensor) -> None:
     """Run `kernel` over `count` groups of all batch entries, in parallel. `arrays`: contiguous."""
-    addresses = [array.data_ptr() for array in arrays]
+    addresses = tuple(array.data_ptr() for array in arrays)
     workers = min(count, torch.get_num_threads())
     ends = [count * i // workers for i in range(workers + 1)]
     if workers == 1:
-        kernel(0, count, *sizes, *addresses)
+        kernel(0, count, *sizes, addresses)
         return
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(lambda i: kernel(ends[i], ends[i + 1], *sizes, *addresses), range(workers)))
+        list(pool.map(lambda i: kernel(ends[i], ends[i + 1], *sizes, addresses), range(workers)))
 
 
 def _token_major(x: Tensor, groups: int) -> Tensor:
