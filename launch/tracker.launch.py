@@ -7,13 +7,14 @@ from pathlib import Path
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, RegisterEventHandler
+from launch.event_handlers import OnProcessIO
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
-from launch_ros.event_handlers import OnStateTransition
 
 from tpf_ros.dds_profile import image_profile
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
+ACTIVE = b"ready: waiting for images"  # what the node says in its log
 
 # name: (default, description)
 ARGUMENTS = {
@@ -26,7 +27,7 @@ ARGUMENTS = {
     "visible_transport": ("", "raw or compressed"),
     "thermal_transport": ("", "raw or compressed"),
     "autostart": ("", "true or false: configure and activate at once"),
-    "use_sim_time": ("", "true or false; default: true with a bag, false without"),
+    "use_sim_time": ("", "true or false; default: true with a bag"),
     "rviz": ("false", "true or false: start RViz on the node's topics"),
     "bag": ("", "rosbag to play once the node is active"),
     "bag_options": ("", "more options for `ros2 bag play`, for instance '--loop --rate 0.5'"),
@@ -62,10 +63,7 @@ def _actions(context):
     )
     actions = [tracker]
     if given["bag"]:
-        play = OnStateTransition(
-            target_lifecycle_node=tracker, goal_state="active", handle_once=True, entities=[_bag_player(given)]
-        )
-        actions.insert(0, RegisterEventHandler(play))
+        actions.insert(0, RegisterEventHandler(_once_active(tracker, _bag_player(given))))
     if _flag(given, "rviz"):
         actions.append(_rviz(given))
     return actions
@@ -75,7 +73,10 @@ def _parameters(given):
     values = {parameter: given[argument] for argument, parameter in PARAMETERS.items() if given[argument]}
     if "autostart" in values:
         values["autostart"] = _flag(given, "autostart")
-    values["use_sim_time"] = _flag(given, "use_sim_time") if given["use_sim_time"] else bool(given["bag"])
+    if given["use_sim_time"]:
+        values["use_sim_time"] = _flag(given, "use_sim_time")
+    elif given["bag"]:
+        values["use_sim_time"] = True
     return [*([given["params_file"]] if given["params_file"] else []), values]
 
 
@@ -92,6 +93,16 @@ def _remappings(given):
                 (f"{camera}/camera_info", f"{parent}{slash}camera_info"),
             ]
     return remappings
+
+
+def _once_active(tracker, player):
+    """Transition events are sent once, and lost where discovery takes longer than loading the model; the log is not."""
+    waiting = [player]
+
+    def listen(event):
+        return waiting.pop() if waiting and ACTIVE in event.text else None
+
+    return OnProcessIO(target_action=tracker, on_stdout=listen, on_stderr=listen)
 
 
 def _bag_player(given):

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes .venv ready: `setup_env.sh` for running the project, `setup_env.sh test` for its tests as well.
 #
-# With a sourced ROS 2 (ROS_DISTRO set, rclpy importable) .venv lies on top of it and gets no ROS wheels. Each step is
+# With a sourced ROS 2 (ROS_DISTRO set) .venv lies on top of it and gets no ROS wheels. Each step is
 # skipped while the files it depends on are those of its last success, so a second run takes a moment.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -29,14 +29,15 @@ once() {
   echo "$sum" >"$stamp"
 }
 
-ros=wheels
-if [ -n "${ROS_DISTRO:-}" ] && "$python" -c "import rclpy" 2>/dev/null; then
-  ros=sourced
-fi
-
 version=$("$python" -c "import sys; print(sys.version_info[1] if sys.version_info[0] == 3 else 0)") ||
   die "'$python' does not run; set PYTHON to a Python 3.10 or newer"
 [ "$version" -ge 10 ] || die "$("$python" --version) is too old; set PYTHON to a Python 3.10 or newer"
+ros=wheels
+if [ -n "${ROS_DISTRO:-}" ]; then
+  "$python" -c "import rclpy" || die "ROS 2 $ROS_DISTRO is sourced, but '$python' cannot import rclpy: set PYTHON to" \
+    "the Python of that ROS (mostly /usr/bin/python3), or use a shell in which ROS is not sourced"
+  ros=sourced
+fi
 if [ $ros = wheels ]; then
   [ "$version" -le 13 ] ||
     die "there are no ROS wheels for $("$python" --version); source a ROS 2 installation or set PYTHON to a 3.10 - 3.13"
@@ -47,7 +48,8 @@ fi
 # The environment itself; made anew when it was made for the other kind of ROS or another Python.
 site_packages=$([ $ros = sourced ] && echo true || echo false)
 if ! { grep -qs "^include-system-site-packages = $site_packages" .venv/pyvenv.cfg &&
-  .venv/bin/python -c "import sys; sys.exit(sys.version_info[1] != $version)" 2>/dev/null; }; then
+  .venv/bin/python -c "import pip, sys; sys.exit(sys.version_info[1] != $version)" 2>/dev/null; }; then
+  [ -d .venv ] && echo "setup: .venv is unfinished, or for another Python or the other kind of ROS: making it anew"
   "$python" -m venv --clear $([ $ros = sourced ] && echo --system-site-packages) .venv ||
     die "'$python -m venv' failed; on Debian and Ubuntu it needs: apt install python3-venv"
   touch .venv/COLCON_IGNORE # or colcon would look for packages in here

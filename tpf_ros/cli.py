@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import signal
 import sys
 
@@ -23,7 +24,12 @@ def main(arguments: list[str] | None = None) -> int:
     args = _parser(_chosen(arguments)).parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that files are closed on the way out
     try:
-        return args.run(args)
+        status = args.run(args)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever reads the output, `head` for instance, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain on the way out
+        return 0
     except CommandError as error:
         print(f"tpf {args.verb}: {error}", file=sys.stderr)
         return error.code

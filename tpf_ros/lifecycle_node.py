@@ -89,6 +89,7 @@ class TrackerNode(LifecycleNode):
             self._activate()
         except Exception as error:
             return self._fail("activate", error)
+        self.get_logger().info("ready: waiting for images")  # tracker.launch.py starts a bag at this line
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:

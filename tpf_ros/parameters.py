@@ -162,7 +162,10 @@ class OutputSettings:
 @dataclass(frozen=True)
 class BufferSettings:
     duration: float = _parameter(
-        3.0, "How far back ~/init can reach, s. A pair of 640x512 takes about 1.3 MB.", low=0.1, high=30.0, live=False
+        3.0, "How far back ~/init can reach, s; at most 256 MB of images (200 pairs of 640x512) are kept.",
+        low=0.1,
+        high=30.0,
+        live=False,
     )
 
 
@@ -178,8 +181,8 @@ _DESCRIBED = {
     "tracker.hann_power": ("How strongly the target is expected where it was; 0: not at all, 1: as OSTrack.", 0.0, 9.0),
     "tracker.coast_score": ("Below this score the box is not believed and the last one held.", 0.0, 1.0),
     "tracker.lost_after": ("Frames of coasting before the target is lost.", 0, 100000),
-    "tracker.lost_growth": ("By how much the searched region's side grows in each lost frame.", 1.0, 10.0),
-    "tracker.lost_widening": ("The limit of that growth.", 1.0, 20.0),
+    "tracker.lost_growth": ("By how much the searched region's side grows in each lost frame.", 1.0, 8.0),
+    "tracker.lost_widening": ("The limit of that growth.", 1.0, 8.0),
     "tracker.recover_score": ("A lost target must reach this score ...", 0.0, 1.0),
     "tracker.recover_frames": ("... in so many frames in a row.", 1, 100000),
     "tracker.max_size_change": ("Limit of the box's change of a side from frame to frame, a ratio.", 1.01, 10.0),
@@ -200,7 +203,9 @@ class Settings:
     )
     device: str = _parameter("auto", "auto, cpu, cuda, or cuda:N.", live=False)
     runtime: str = _parameter("eager", "How the network is executed.", live=False)
-    scan: str = _parameter("auto", "Selective scan backend: auto (the fastest that runs), native, blocked, mamba or reference.", live=False)
+    scan: str = _parameter(
+        "auto", "Selective scan backend: auto (the fastest that runs), native, blocked, mamba or reference.", live=False
+    )
     precision: str = _parameter("auto", "Numeric precision of the network.", live=False)
     threads: int = _parameter(
         0,

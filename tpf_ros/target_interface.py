@@ -2,8 +2,9 @@
 
 import importlib.util
 from collections.abc import Callable
+from dataclasses import replace
 
-from geometry_msgs.msg import PointStamped
+from geometry_msgs.msg import Point, PointStamped
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import RegionOfInterest
@@ -41,6 +42,8 @@ class TargetInterface:
         node.create_service(SetBool, "~/set_enabled", self._on_set_enabled)
         node.create_subscription(RegionOfInterest, "~/init_roi", self._on_roi, _QOS)
         node.create_subscription(PointStamped, "~/click", self._on_click, _QOS)
+        # Where rqt_image_view publishes clicks on ~/debug_image.
+        node.create_subscription(Point, "~/debug_image_mouse_left", self._on_mouse, _QOS)
         if importlib.util.find_spec("vision_msgs"):
             from vision_msgs.msg import Detection2D
 
@@ -76,9 +79,15 @@ class TargetInterface:
         self._try("~/init_roi", Drawn((roi.x_offset, roi.y_offset, roi.width, roi.height)))
 
     def _on_click(self, point: PointStamped) -> None:
+        drawn = self._drawn(self._box_around(point.point), point.header)
+        self._try("~/click", replace(drawn, clicked=True))
+
+    def _on_mouse(self, point: Point) -> None:
+        self._try("~/debug_image_mouse_left", Drawn(self._box_around(point)))
+
+    def _box_around(self, point: Point) -> Box:
         side = self._click_size()
-        box = point.point.x - side / 2, point.point.y - side / 2, side, side
-        self._try("~/click", self._drawn(box, point.header))
+        return point.x - side / 2, point.y - side / 2, side, side
 
     def _on_detection(self, detection) -> None:
         from tpf_ros.detections import detection_box

@@ -26,11 +26,15 @@ class Refused(ValueError):
 
 @dataclass(frozen=True)
 class Drawn:
-    """A box as it was drawn: on image VISIBLE, THERMAL or FUSED, at `stamp` (ns, the camera's own; 0: the newest)."""
+    """A box as it was drawn: on image VISIBLE, THERMAL or FUSED, at `stamp` (ns, the camera's own; 0: the newest).
+
+    clicked: tools stamp a click with their own clock, so one that is newer than all images means the newest.
+    """
 
     box: Box
     image: int = VISIBLE
     stamp: int = 0
+    clicked: bool = False
 
 
 def find_target(
@@ -50,6 +54,8 @@ def find_target(
     if drawn.image == FUSED and regions is not None:
         stamp, crop = _region(stamp, regions)
     try:
+        if drawn.clicked and stamp > buffer.find(0).stamp:
+            stamp = 0
         seen = buffer.find(stamp, thermal=drawn.image == THERMAL, tolerance=_TOLERANCE)
     except NoFrameYet as error:
         raise Refused(NO_IMAGE_YET, str(error)) from error
