@@ -62,6 +62,8 @@ class ThermalNormaliser:
         if self._mode == "full":
             return _percentile_range(image, (0, 100))
         current = _percentile_range(image[::_STEP, ::_STEP], self._percentiles)
+        if current is None:  # a small target before a uniform background is all the contrast there is
+            current = _percentile_range(image, (0, 100))
         if current is not None:  # else the shutter is closed: it says nothing about the scene's range
             self._range = self._smooth(current)
         return self._range

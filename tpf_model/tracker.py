@@ -17,6 +17,7 @@ from tpf_model.template import TemplateRule
 
 
 _MARGIN = 10.0  # pixels of the box that stay in the image
+_SMALLEST = 2.0  # pixels of a box's side
 
 
 class State(enum.IntEnum):
@@ -45,7 +46,7 @@ class TrackerConfig:
     coast_score: float = 0.3  # below it the box is not believed
     lost_after: int = 30  # frames of coasting before the target is lost
     lost_growth: float = 1.05  # by how much the searched region's side grows in each lost frame
-    lost_widening: float = 2.0  # the limit of that growth
+    lost_widening: float = 2.0  # the limit of that growth, after which it begins again
     recover_score: float = 0.5  # a lost target must reach it ...
     recover_frames: int = 3  # ... in so many frames in a row, at one place
     max_size_change: float = 1.5  # limit of the box's change of width and height from frame to frame, a ratio
@@ -127,7 +128,6 @@ class Tracker:
         """Take up the target in `box` of `frame`; ValueError says why a box cannot be one (see `validate_box`)."""
         box = validate_box(box, frame.size)
         self._size = frame.size
-        self._margin = min(_MARGIN, box[2], box[3])  # a smaller target is not blown up to the margin
         self._template = self._dynamic = self._session.fuse(*self._template_pair(frame, box))
         self._templates: TemplateRule[Pair] = TemplateRule(self._config.template_interval, self._config.template_score)
         self._trust(box)
@@ -148,7 +148,8 @@ class Tracker:
         found, score = decode(*self._session.predict(self._template, self._dynamic, fused), window)
         in_crop = tuple(value * crop.size for value in found)
         box = self._limit_size(crop.box_to_image(in_crop))
-        self._step(clip_box(box, frame.size, self._margin), score)
+        margin = min(_MARGIN, max(_SMALLEST, min(box[2:])))  # a smaller target is not blown up to the margin
+        self._step(clip_box(box, frame.size, margin), score)
         self._update_template(frame, score)
         return Estimate(self._box, score, self._state, crop, fused)
 
@@ -180,7 +181,16 @@ class Tracker:
         else:
             self._candidate = None
             self._confirmed = 0
-            self._widening = min(self._widening * self._config.lost_growth, self._config.lost_widening)
+            self._widening = self._widen()
+
+    def _widen(self) -> float:
+        """The next lost frame's widening: growing, and from the limit on again from the start.
+
+        In a region twice as wide the target is half as large as the network has learnt, and hardly reaches
+        `recover_score`: each place within the limit is looked at on several scales.
+        """
+        limit = self._config.lost_widening
+        return 1.0 if self._widening >= limit else min(self._widening * self._config.lost_growth, limit)
 
     def _trust(self, box: Box) -> None:
         self._state = State.TRACKING

@@ -58,6 +58,9 @@ def load_network(model: str = "small", weights: Path | str | None = None, scan: 
     if stored != config:
         raise WeightsError(f"weights file {path} holds {_difference(stored, config)}")
     network = TPFNetwork(config, scan)
+    broken = sorted(name for name, tensor in tensors.items() if not tensor.isfinite().all())
+    if broken:
+        raise WeightsError(f"weights file {path} is damaged: not a number, or infinite, in {', '.join(broken[:5])}")
     missing = set(_stored_names(network)) ^ set(tensors)
     if missing:
         raise WeightsError(f"weights file {path} lacks, or has too many, tensors: {', '.join(sorted(missing)[:5])}")
@@ -85,7 +88,7 @@ def _read(path: Path) -> tuple[dict, ModelConfig, dict]:
     try:
         config = ModelConfig.from_dict(json.loads(metadata["config"]))
         return tensors, config, json.loads(metadata["provenance"])
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ArithmeticError) as error:
         raise WeightsError(f"weights file {path}: bad metadata: {error}") from error
 
 

@@ -182,7 +182,7 @@ _DESCRIBED = {
     "tracker.coast_score": ("Below this score the box is not believed and the last one held.", 0.0, 1.0),
     "tracker.lost_after": ("Frames of coasting before the target is lost.", 0, 100000),
     "tracker.lost_growth": ("By how much the searched region's side grows in each lost frame.", 1.0, 8.0),
-    "tracker.lost_widening": ("The limit of that growth.", 1.0, 8.0),
+    "tracker.lost_widening": ("The limit of that growth, after which it begins again.", 1.0, 8.0),
     "tracker.recover_score": ("A lost target must reach this score ...", 0.0, 1.0),
     "tracker.recover_frames": ("... in so many frames in a row.", 1, 100000),
     "tracker.max_size_change": ("Limit of the box's change of a side from frame to frame, a ratio.", 1.01, 10.0),

@@ -59,6 +59,13 @@ def test_a_flat_image_is_black_and_does_not_spoil_the_range(mode, dtype):
     assert np.array_equal(normaliser(image), expected)
 
 
+def test_a_small_target_before_a_uniform_sky_is_seen():
+    image = np.full((256, 320), 7000, np.uint16)
+    image[101:110, 103:112] = 9000  # far less than the percentiles cut off
+    out = ThermalNormaliser()(image)
+    assert out[105, 105] == 255 and out[0, 0] == 0
+
+
 def test_nan_and_infinities_are_ignored():
     image = scene().astype(np.float32) / 100
     clean = ThermalNormaliser()(image)

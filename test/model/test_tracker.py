@@ -134,11 +134,14 @@ def test_a_lost_target_is_taken_up_at_the_region_s_edge_in_spite_of_a_weak_spot_
     assert estimate.state is State.TRACKING and iou(estimate.box, far) > 0.8
 
 
-def test_the_lost_region_stops_growing_at_its_limit():
-    tracker = lost()
-    sides = [tracker.track(scene()).crop.side for _ in range(40)]
-    assert sides[0] < sides[5] < sides[-1] == sides[-2]
-    assert sides[-1] == pytest.approx(CONFIG.lost_widening * 4 * np.sqrt(BOX[2] * BOX[3]), abs=1)
+def test_the_lost_region_grows_to_its_limit_and_begins_again():
+    tracker, scale = lost(), 4 * np.sqrt(BOX[2] * BOX[3])
+    sides = [tracker.track(scene()).crop.side for _ in range(80)]
+    tops = [i for i, side in enumerate(sides) if side == max(sides)]
+    assert max(sides) == pytest.approx(CONFIG.lost_widening * scale, abs=1)
+    assert len(tops) >= 3 and min(np.diff(tops)) > 5
+    for top in tops:
+        assert sides[top - 1] < sides[top] and sides[top + 1] == pytest.approx(scale, abs=1)
 
 
 @pytest.mark.parametrize("score", [0.4, 0.9])
@@ -155,6 +158,16 @@ def test_the_box_stays_in_the_image_when_the_target_leaves_it():
     for step in range(1, 60):
         x, y, w, h = tracker.track(scene(moved(10 * step, 0))).box
         assert 0 <= x and x + w <= SIZE[0] and w >= 10 and h >= 10
+
+
+def test_a_target_that_recedes_is_followed_below_the_margin():
+    tracker, size = started(), np.array(BOX[2:], float)
+    for _ in range(30):
+        size = size / 1.1
+        x, y = np.array(BOX[:2]) + np.array(BOX[2:]) / 2 - size / 2
+        box = tracker.track(scene((x, y, *size))).box
+    assert size.max() < 4
+    assert iou(box, (x, y, *size)) > 0.5
 
 
 def test_a_target_of_a_few_pixels_keeps_its_size():

@@ -68,6 +68,14 @@ def test_a_damaged_file_is_named(saved, damage):
         load_network("tiny", saved)
 
 
+def test_weights_that_are_not_numbers_are_refused(tmp_path):
+    network = load_network("tiny", RANDOM)[0]
+    network.head.score[0].weight.data[0, 0] = torch.nan
+    save_network(network, tmp_path / "nan.safetensors", {})
+    with pytest.raises(WeightsError, match=r"nan.safetensors is damaged: .* head\.score\.0\.weight"):
+        load_network("tiny", tmp_path / "nan.safetensors")
+
+
 def test_another_models_file_is_refused(saved):
     with pytest.raises(WeightsError, match=r"another model: .*width=192 \(model 'small' has 384\)"):
         load_network("small", saved)
