@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,7 @@ def launched(ros, tmp_path):
     (prefix / "share/ament_index/resource_index/packages").mkdir(parents=True)
     (prefix / "share/ament_index/resource_index/packages/tpf_ros").touch()
     environment = {**os.environ, "AMENT_PREFIX_PATH": f"{prefix}:{os.environ.get('AMENT_PREFIX_PATH', '')}"}
+    environment["PATH"] = f"{tmp_path}:{os.environ['PATH']}"  # a test may put a program there
     node = ros.create_node("launch_test")
     processes = []
 
@@ -101,6 +103,31 @@ def test_the_image_topic_takes_its_camera_info_with_it(ros, launched, tmp_path):
 def test_a_replay_runs_on_the_time_of_the_bag(ros, launched):
     node = launched("replay.launch.py", "bag:=some_bag", "rviz:=false", "autostart:=false", "namespace:=replay")
     assert parameters(ros, node, "/replay", "use_sim_time") == [True]
+
+
+def test_the_bag_is_played_once_the_node_is_active(ros, launched, tmp_path):
+    from lifecycle_msgs.srv import GetState
+
+    played = tmp_path / "played"
+    player = tmp_path / "ros2"
+    player.write_text(f'#!/bin/sh\necho "$@" >>{played}\n')
+    player.chmod(0o755)
+    untrained = tmp_path / "untrained.yaml"
+    untrained.write_text("/**: {ros__parameters: {weights: random, model: tiny}}")
+    node = launched(
+        "replay.launch.py", "bag:=flight.mcap", "bag_options:=--loop", "rviz:=false", "namespace:=played",
+        f"params_file:={untrained}",
+    )
+    deadline = time.monotonic() + 120
+    while not (played.exists() and played.read_text().endswith("\n")):
+        assert time.monotonic() < deadline, "the bag is not played"
+        time.sleep(0.1)
+    assert played.read_text().split() == ["bag", "play", "flight.mcap", "--clock", "--loop"]
+    client = node.create_client(GetState, "/played/tpf_tracker/get_state")
+    assert client.wait_for_service(120)
+    future = client.call_async(GetState.Request())
+    ros.spin_until_future_complete(node, future, timeout_sec=120)
+    assert future.result().current_state.label == "active"
 
 
 def test_a_replay_without_a_bag_says_what_is_missing():
