@@ -91,6 +91,10 @@ class NearestMatcher:
             own.leave()
         return pairs
 
+    def finish(self) -> list[tuple]:
+        """Return the pairs that only waited for a nearer frame, which will not come any more."""
+        return self._match(last=True)
+
     def _restart(self, stream: int, time: int) -> None:
         self.restarts += 1
         own, other = self._streams[stream], self._streams[1 - stream]
@@ -101,7 +105,7 @@ class NearestMatcher:
             other.forget()
             other.before_restart = True
 
-    def _match(self) -> list[tuple]:
+    def _match(self, last: bool = False) -> list[tuple]:
         pairs = []
         visible, thermal = self._streams
         while visible.waiting and thermal.waiting:
@@ -113,7 +117,7 @@ class NearestMatcher:
             successor = first.successor_not_before() - second.waiting[0][0]
             if abs(successor) < gap and len(first.waiting) > 1:
                 first.leave()
-            elif successor < gap:
+            elif successor < gap and not last:
                 break  # a nearer frame may still come
             else:
                 pairs.append((visible.leave()[1], thermal.leave()[1]))

@@ -65,6 +65,8 @@ class Matcher(Protocol):
 
     def add(self, stream: int, time: int, payload) -> list[tuple]: ...
 
+    def finish(self) -> list[tuple]: ...
+
 
 @dataclass
 class _Camera:
@@ -92,6 +94,10 @@ class Synchroniser:
     def add_thermal(self, stamp: int, frame: Any, now: int) -> list[Pair]:
         """Add a thermal frame with its stamp as the camera wrote it; return what is ready, in order."""
         return self._add(THERMAL, stamp, stamp + self._offset, frame, now)
+
+    def finish(self) -> list[Pair]:
+        """Return, in order, the pairs that still waited for a nearer frame: no frames will come any more."""
+        return [pair for visible, thermal in self._matcher.finish() for pair in self._matched(visible, thermal)]
 
     @property
     def visible(self) -> StreamCount:

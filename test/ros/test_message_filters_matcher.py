@@ -24,6 +24,6 @@ def test_message_filters_pairs_what_is_near_or_says_how_to_get_it():
             pairs += synchroniser.add_thermal(stamp + 43 * MS, k, stamp + 5 * MS)
     assert [(pair.visible, pair.thermal) for pair in pairs] == [(k, k) for k in range(0, 90, 3)]
     assert {pair.difference for pair in pairs} == {3 * MS}
-    assert synchroniser.visible.unpaired == 60
+    assert synchroniser.visible.unpaired == 60 and synchroniser.finish() == []
     late = [synchroniser.add_visible(10**10 + k * 33 * MS, k, 10**10 + k * 33 * MS) for k in range(30)]
     assert [pair.visible for out in late[-10:] for pair in out] == list(range(20, 30))  # alone while thermal is silent

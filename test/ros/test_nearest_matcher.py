@@ -64,11 +64,13 @@ def test_steady_rates_with_drops_pair_exactly_as_the_brute_force(seed):
     rates = rng.choice([(30, 30), (30, 9), (9, 30), (30, 25), (60, 8.6), (15, 15), (29.97, 30)])
     visible, thermal = (stream(rng, rate, 0, rng.choice([0, 0.1, 0.4]), rng.random(), 6) for rate in rates)
     max_difference = rng.choice([5, 20, 60]) * MS
-    pairs = run(NearestMatcher(max_difference), arrivals(rng, visible, thermal))
+    matcher = NearestMatcher(max_difference)
+    pairs = run(matcher, arrivals(rng, visible, thermal))
     expected = brute_force(visible, thermal, max_difference)
     waiting = {pair for pair in expected if max(pair) >= min(visible[-1], thermal[-1])}  # no later frame to prove them
     assert len(pairs) == len(set(pairs)) and set(pairs) <= expected
     assert expected - set(pairs) <= waiting
+    assert pairs + matcher.finish() == sorted(expected)
 
 
 @pytest.mark.parametrize("seed", range(100))

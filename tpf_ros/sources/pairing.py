@@ -30,6 +30,9 @@ class NumberPairing:
         visible_stamp, visible = self._waiting
         return [Pair(visible, frame, visible_stamp, stamp)]
 
+    def finish(self) -> list[Pair]:
+        return []
+
 
 def open_pairing(
     visible: Source, thermal: Source, synchroniser: Synchroniser
