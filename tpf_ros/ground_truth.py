@@ -29,8 +29,12 @@ def _parse(fields: list[str]) -> tuple[int, Box, bool]:
 
 
 def compare(rows: list[BoxRow], truth: dict[int, Box]) -> Overlap | None:
-    """Overlap over the frames after the first row, whose box was given; None where none of them has a true box."""
-    overlaps = [iou(row.box, truth[row.frame]) for row in rows[1:] if row.frame in truth]
+    """Overlap over the frames after the first row, whose box was given; None where none of them has a true box.
+
+    Further rows of one frame are thermal images without a visible one, for which there is no true box.
+    """
+    boxes = {row.frame: row.box for row in reversed(rows)}
+    overlaps = [iou(box, truth[frame]) for frame, box in boxes.items() if frame in truth and frame != rows[0].frame]
     if not overlaps:
         return None
     success = sum(value > 0.5 for value in overlaps) / len(overlaps)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, takewhile
 
 import numpy as np
 
@@ -14,20 +14,22 @@ from tpf_model.tracker import State, Tracker, fuse_frame
 from tpf_ros.boxes_csv import BoxRow
 from tpf_ros.modality_health import Health, ModalityHealth
 from tpf_ros.parameters import Settings, make_normaliser, make_registration
-from tpf_ros.sources import Source, SourceError
+from tpf_ros.sources import Item, Source, SourceError
 from tpf_ros.sources.pairing import open_pairing
-from tpf_ros.synchroniser import Synchroniser, open_synchroniser
+from tpf_ros.synchroniser import Pair, Synchroniser, open_synchroniser
 
 
 @dataclass(frozen=True)
 class Moment:
     """One pair, or the lone image of a camera while the other one is silent.
 
-    number: from 0. frame: all there is. usable: without the images of cameras in bad health; None if that leaves none.
+    number: of the visible image in its source, from 0; a lone thermal image has that of the visible one before it, -1
+    without any. item: the visible image's, or the lone thermal one's. frame: all there is. usable: without the images
+    of cameras in bad health; None if that leaves none.
     """
 
     number: int
-    stamp_ns: int
+    item: Item
     frame: Frame
     usable: Frame | None
 
@@ -35,7 +37,7 @@ class Moment:
 class OfflineTracker:
     """Tracks one target through two sources; iterating, once, yields (moment, line of boxes.csv).
 
-    visible, thermal: see `open_source`. box: the target in moment number `start`, visible pixels. end: the last one's
+    visible, thermal: see `open_source`. box: the target in visible image number `start`, pixels. end: the last one's
     number, None for all. Reads the first images and loads the model; raises ValueError (SourceError, WeightsError, ...)
     where something cannot be used, and SourceError while iterating.
     """
@@ -48,13 +50,17 @@ class OfflineTracker:
             raise ValueError("registration.method is plane, which needs camera_info; use homography for recordings")
         self.registration: Registration = registration
         self.rate = visible.rate
-        last = min(visible.count, thermal.count) - 1
-        self.total = (last if end is None else min(end, last)) - start + 1  # about; lone images come on top
-        self._synchroniser = _synchroniser(settings)
-        moments = _select(read_moments(visible, thermal, settings, self._synchroniser), start, end)
-        first = next(moments)
+        if start >= visible.count:
+            raise SourceError(
+                f"frame {start} is beyond the last one: there are {visible.count} in {visible.name}, counted from 0"
+            )
+        frames = (visible.count if end is None else min(end + 1, visible.count)) - start
+        self.total = round(frames * min(1, thermal.count / visible.count))  # about; lone images come on top
+        self._sync, self._synchroniser = settings.sync, _synchroniser(settings)
+        moments = read_moments(visible, thermal, settings, self._synchroniser)
+        first = self._find_first(moments, f"frame {start} of {visible.name}", start)
         self._box = validate_box(box, first.frame.size)
-        self._moments = chain([first], moments)
+        self._moments = chain([first], takewhile(lambda moment: end is None or moment.number <= end, moments))
         self._session = _open_session(settings)
         self._tracker = Tracker(self._session, settings.tracker, registration)
 
@@ -62,7 +68,7 @@ class OfflineTracker:
         box = None
         for moment in self._moments:
             state, box, score = self._step(moment, box)
-            yield moment, BoxRow(moment.number, moment.stamp_ns, box, score, state.name.lower())
+            yield moment, BoxRow(moment.number, moment.item.stamp_ns, box, score, state.name.lower())
 
     def _step(self, moment: Moment, last: Box | None) -> tuple[State, Box, float]:
         if last is None:
@@ -74,13 +80,33 @@ class OfflineTracker:
             try:
                 estimate = self._tracker.track(moment.usable)
             except ValueError as error:  # another size than before
-                raise SourceError(f"frame {moment.number}: {error}") from error
+                raise SourceError(f"{moment.item.name}: {error}") from error
         return estimate.state, estimate.box, estimate.score
 
-    def suggested_offset(self) -> float | None:
-        """The sync.thermal_offset, s, that the moments of recording suggest; None where nothing was paired by stamp."""
+    def _find_first(self, moments: Iterator[Moment], name: str, start: int) -> Moment:
+        """The moment of visible image `start`, called `name`; SourceError where that image is in none."""
+        found = (moment for moment in moments if moment.number >= start and moment.frame.visible is not None)
+        first = next(found, None)
+        if first is None:
+            raise SourceError(
+                f"from {name} on no images can be paired: their stamps are zero, or none are within "
+                f"sync.max_difference of each other{self.offset_hint('; ')}"
+            )
+        if first.number != start:
+            hint = self.offset_hint("; ") if first.frame.thermal is None else ""
+            raise SourceError(
+                f"{name} is in no pair with a thermal image (see sync.max_difference), so the target cannot be given in "
+                f"it; the first one from there on that can be used is frame {first.number}{hint}"
+            )
+        return first
+
+    def offset_hint(self, before: str = "") -> str:
+        """The sync.thermal_offset that the moments of recording suggest; empty where it is as good as set already."""
         offset = self._synchroniser.suggested_offset()
-        return None if offset is None else offset * 1e-9
+        if offset is None or abs(offset * 1e-9 - self._sync.thermal_offset) <= self._sync.max_difference:
+            return ""
+        seconds = f"{offset * 1e-9:.3f}"
+        return f"{before}by the moments of recording, sync.thermal_offset in a --params-file should be near {seconds}"
 
     def fuse(self, frame: Frame) -> np.ndarray:
         """The whole frame fused, (H, W, 3) uint8 RGB."""
@@ -104,41 +130,32 @@ def _moments(arrivals, pairing, settings: Settings) -> Iterator[Moment]:
         "visible": (health.heard_visible, health.see_visible, pairing.add_visible),
         "thermal": (health.heard_thermal, health.see_thermal, pairing.add_thermal),
     }
-    number, size = 0, (0, 0)
+    number, size, now = -1, (0, 0), 0  # number and size of the newest visible image; time of the newest of all
+
+    def moment(pair: Pair) -> Moment:
+        visible, thermal = pair.visible, pair.thermal
+        own_number, item, _ = visible or thermal
+        frame = Frame(visible and visible[2], thermal and normalise(thermal[2]), size)
+        return Moment(own_number, item, frame, _usable(frame, health.visible(now), health.thermal(now)))
+
     for arrival in arrivals:
         heard, see, add = receive[arrival.modality]
-        pixels, stamp = arrival.item.load(), arrival.item.stamp_ns
-        heard(arrival.now)
-        see(pixels, stamp)
+        item, now = arrival.item, arrival.now
+        pixels = item.load()
+        heard(now)
+        see(pixels, item.stamp_ns)
         if arrival.modality == "visible":
-            size = pixels.shape[1], pixels.shape[0]
-        for pair in add(stamp, pixels, arrival.now):
-            frame = Frame(pair.visible, None if pair.thermal is None else normalise(pair.thermal), size)
-            usable = _usable(frame, health.visible(arrival.now), health.thermal(arrival.now))
-            yield Moment(number, pair.thermal_stamp if pair.visible is None else pair.visible_stamp, frame, usable)
-            number += 1
+            number, size = number + 1, (pixels.shape[1], pixels.shape[0])
+        yield from map(moment, add(item.stamp_ns, (number, item, pixels), now))
+    yield from map(moment, pairing.finish())
 
 
 def _usable(frame: Frame, visible: Health, thermal: Health) -> Frame | None:
-    visible_image = frame.visible if visible == Health.OK else None
-    thermal_image = frame.thermal if thermal == Health.OK else None
+    # An image that is here is no silence, however long ago it came.
+    good = (Health.OK, Health.SILENT)
+    visible_image = frame.visible if visible in good else None
+    thermal_image = frame.thermal if thermal in good else None
     return None if visible_image is None and thermal_image is None else Frame(visible_image, thermal_image, frame.size)
-
-
-def _select(moments: Iterator[Moment], start: int, end: int | None) -> Iterator[Moment]:
-    """Those from `start` to `end`, inclusive; SourceError where there are none."""
-    count = 0
-    for count, moment in enumerate(moments, start=1):
-        if end is not None and moment.number > end:
-            return
-        if moment.number >= start:
-            yield moment
-    if not count:
-        raise SourceError(
-            "no images can be paired: their stamps are zero, or none are within sync.max_difference of each other"
-        )
-    if count <= start:
-        raise SourceError(f"frame {start} is beyond the last one: there are {count}, counted from 0")
 
 
 def _synchroniser(settings: Settings) -> Synchroniser:

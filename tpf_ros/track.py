@@ -49,8 +49,8 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(str(error)) from error
     rows, missing = _track(tracker, args)
     print(f"{_summary(rows, missing)} -> {args.out}")
-    if missing["thermal"] > len(rows) / 2 and (offset := tracker.suggested_offset()) is not None:
-        print(f"by the moments of recording, sync.thermal_offset in a --params-file should be near {offset:.3f}")
+    if missing["thermal"] > len(rows) / 2 and (hint := tracker.offset_hint()):
+        print(hint)
     if truth:
         print(_overlap(rows, truth))
     return 0

@@ -19,6 +19,12 @@ def test_the_overlap_leaves_out_the_given_box_and_frames_without_truth():
     assert (overlap.mean_iou, overlap.success) == (pytest.approx((1 + 0.5 + 0) / 3), pytest.approx(1 / 3))
 
 
+def test_each_frame_counts_once_with_its_first_box():
+    rows = [BoxRow(frame, 0, (x, 0, 10, 10), 1.0, "tracking") for frame, x in ((0, 0), (0, 5), (1, 0), (1, 50))]
+    overlap = compare(rows, {0: (0, 0, 10, 10), 1: (0, 0, 10, 10)})
+    assert (overlap.frames, overlap.mean_iou) == (1, 1)
+
+
 def test_no_common_frame_is_no_overlap():
     assert compare([BoxRow(0, 0, (0, 0, 1, 1), 1.0, "tracking")], {0: (0, 0, 1, 1)}) is None
 

@@ -264,10 +264,11 @@ def test_different_rates_are_paired_by_stamp(tmp_path):
     visible, thermal = stamps(60, 30), stamps(18, 9, START + 3_000_000)
     moments = read(write_bag(tmp_path / "bag", two_cameras(visible, thermal)))
     expected = [min(visible, key=lambda stamp: abs(stamp - wanted)) for wanted in thermal]
-    found = [moment.stamp_ns for moment in moments if moment.frame.thermal is not None]
-    assert found in (expected, expected[:-1])  # the last may still have been waiting
+    found = [moment.item.stamp_ns for moment in moments if moment.frame.thermal is not None]
+    assert found == expected
+    assert [visible[moment.number] for moment in moments] == [moment.item.stamp_ns for moment in moments]
     for moment in moments[:10]:
-        number = thermal.index(min(thermal, key=lambda stamp: abs(stamp - moment.stamp_ns)))
+        number = thermal.index(min(thermal, key=lambda stamp: abs(stamp - moment.item.stamp_ns)))
         assert (moment.frame.thermal == picture(number)[..., 1]).all()
 
 
@@ -275,7 +276,7 @@ def test_a_thermal_clock_that_is_off_is_put_right_by_the_offset(tmp_path):
     visible = stamps(40, 30)
     path = write_bag(tmp_path / "bag", two_cameras(visible, [stamp - 40_000_000 for stamp in visible]))
     moments = read(path, thermal_offset=0.04)
-    assert [moment.stamp_ns for moment in moments] == visible
+    assert [moment.item.stamp_ns for moment in moments] == visible
     for number, moment in enumerate(moments):
         assert (moment.frame.visible == picture(number)).all()
         assert (moment.frame.thermal == picture(number)[..., 1]).all()
@@ -287,7 +288,23 @@ def test_a_camera_that_falls_silent_leaves_the_other_one(tmp_path):
     assert all(moment.usable.thermal is not None for moment in moments[:20])
     alone = moments[20:]
     assert len(alone) >= 20 and all(moment.frame.thermal is None for moment in alone)
-    assert [moment.number for moment in moments] == list(range(len(moments)))
+    assert [visible[moment.number] for moment in moments] == [moment.item.stamp_ns for moment in moments]
+
+
+def test_a_thermal_image_alone_has_the_number_of_the_visible_one_before_it(tmp_path):
+    thermal = stamps(60, 30)
+    moments = read(write_bag(tmp_path / "bag", two_cameras(thermal[20:30], thermal)))
+    assert [moment.number for moment in moments if moment.frame.visible is not None] == list(range(10))
+    assert {moment.number for moment in moments if moment.item.stamp_ns < thermal[20]} == {-1}
+    assert {moment.number for moment in moments if moment.item.stamp_ns > thermal[29]} == {9}
+
+
+@pytest.mark.parametrize("rate", [1, 1.5, 10])
+def test_every_image_of_a_short_and_slow_bag_is_used(tmp_path, rate):
+    times = stamps(5, rate)
+    moments = read(write_bag(tmp_path / "bag", two_cameras(times, [time + 3_000_000 for time in times])))
+    assert [moment.item.stamp_ns for moment in moments] == times
+    assert all(moment.usable.visible is not None and moment.usable.thermal is not None for moment in moments)
 
 
 def test_a_black_camera_is_not_used_until_it_sees_again(tmp_path):

@@ -164,12 +164,17 @@ finally:
         assert set(done.stdout.split("heavy:")[1].split()) <= allowed
 
 
-def write_bag(path: Path, count: int, behind: int = 0, black_from: int = 1000) -> Path:
-    """The first `count` pairs of the clip, black from `black_from` on; thermal stamps are `behind` ns behind."""
+def write_bag(path: Path, count: int, behind: int = 0, black_from: int = 1000, thermal_from: int = 0) -> Path:
+    """The first `count` pairs of the clip, black from `black_from` on; thermal stamps are `behind` ns behind.
+
+    Of the thermal images every third is there, from `thermal_from` on, if that is not 0.
+    """
     with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         for modality, offset in (("visible", 0), ("thermal", behind)):
             topic = writer.add_connection(f"/{modality}/image", IMAGE, typestore=TYPES)
             for number, item in enumerate(islice(open_source(str(CLIP / f"{modality}.mp4"), modality), count)):
+                if modality == "thermal" and thermal_from and (number < thermal_from or (number - thermal_from) % 3):
+                    continue
                 recorded = 10**18 + item.stamp_ns
                 message = image_message(recorded - offset, item.load() * (number < black_from))
                 writer.write(topic, recorded, TYPES.serialize_cdr(message, IMAGE))
@@ -188,13 +193,43 @@ def test_a_thermal_clock_that_is_off_is_pointed_out(tmp_path, capsys):
     bag = write_bag(tmp_path / "bag", 20, behind=10 * 10**9)
     (tmp_path / "offset.yaml").write_text("/**: {ros__parameters: {sync: {thermal_offset: 10.0}}}")
     arguments = ["--visible", str(bag), "--thermal", str(bag), *BOX, *UNTRAINED, "--out", str(tmp_path / "boxes.csv")]
-    assert cli.main(["track", *arguments]) == 0
+    assert cli.main(["track", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert "can be used is frame 16; by the moments" in said and "should be near 10.000" in said
+    assert cli.main(["track", *arguments, "--start", "16"]) == 0
     said = capsys.readouterr().out
     assert "without a usable thermal image" in said and "should be near 10.000" in said
     arguments += ["--params-file", str(tmp_path / "offset.yaml"), "--end", "3"]
     assert cli.main(["track", *arguments]) == 0
     said = capsys.readouterr().out
     assert "4 frames" in said and "usable" not in said
+
+
+def test_frames_of_a_bag_are_those_of_its_visible_topic_whatever_is_paired(tmp_path, capsys):
+    bag = write_bag(tmp_path / "bag", 17, thermal_from=4)  # pairs: 4, 7, 10, 13, 16
+    (tmp_path / "gt.csv").write_text(
+        "frame,x,y,w,h,visible\n" + "".join(f"{n},300,150,80,{200 + n},1\n" for n in range(7, 17))
+    )
+    arguments = ["track", "--visible", str(bag), "--thermal", str(bag), *UNTRAINED, "--out", str(tmp_path / "boxes.csv")]
+    assert cli.main([*arguments, "--gt", str(tmp_path / "gt.csv"), "--end", "15"]) == 0
+    assert "in 2 frames" in capsys.readouterr().out
+    rows = read_boxes(tmp_path / "boxes.csv")
+    assert [row.frame for row in rows] == [7, 10, 13] and rows[0].box == (300, 150, 80, 207)
+    assert [row.stamp_ns for row in rows] == [10**18 + round(number * 1e9 / 30) for number in (7, 10, 13)]
+    assert cli.main([*arguments, *BOX]) == 2
+    said = capsys.readouterr().err
+    assert "frame 0 of" in said and "is in no pair" in said and "can be used is frame 4" in said
+    assert cli.main([*arguments, *BOX, "--start", "16"]) == 0
+    assert [row.frame for row in read_boxes(tmp_path / "boxes.csv")] == [16]
+
+
+def test_a_frame_of_another_size_is_named(tmp_path, frames):
+    shutil.copytree(frames / "visible", tmp_path / "visible")
+    cv2.imwrite(str(tmp_path / "visible/image93.png"), cv2.imread(str(frames / "visible/image93.png"))[::2])
+    inputs = ["--visible", tmp_path / "visible", "--thermal", frames / "thermal", "--out", tmp_path / "boxes.csv"]
+    done = tpf("track", *inputs, *BOX, *UNTRAINED)
+    assert done.returncode == 2 and "visible/image93.png: frame is 640x240" in done.stderr
+    assert "3 frames before are in" in done.stderr
 
 
 def test_while_both_cameras_are_blind_the_state_is_error_and_the_box_stays(tmp_path):

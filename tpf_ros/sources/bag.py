@@ -39,7 +39,8 @@ class BagSource:
         with self._reader() as reader:
             index = 0
             for stamp, arrival, message in self._messages(reader):
-                yield Item(stamp, arrival, partial(self._decode, message, index))
+                name = f"{self.name}: message {index}"
+                yield Item(name, stamp, arrival, partial(self._decode, message, name))
                 index += 1
             if index != self.count:  # rosbags passes over what it cannot make out
                 raise SourceError(f"{self.name} is damaged: of its {self.count} messages {index} can be read")
@@ -55,11 +56,11 @@ class BagSource:
         except Exception as error:  # whatever its decompressors and parsers raise where bytes are wrong
             raise SourceError(f"{self.name} is damaged: {error}") from error
 
-    def _decode(self, message, index: int) -> np.ndarray:
+    def _decode(self, message, name: str) -> np.ndarray:
         try:
             return decode_visible(message) if self._modality == "visible" else decode_thermal(message)
         except BadImage as error:
-            raise SourceError(f"{self.name}: message {index} is damaged: {error}") from error
+            raise SourceError(f"{name} is damaged: {error}") from error
 
     @contextmanager
     def _reader(self) -> Iterator[AnyReader]:

@@ -17,11 +17,13 @@ class SourceError(ValueError):
 class Item:
     """One image of a source, decoded only by `load()`, which raises SourceError where it is damaged.
 
+    name: the file, or the source and the number in it; for messages.
     stamp_ns: when it was taken, of the video, the message's header, or the frame's number.
     arrival_ns: when a rosbag recorded it; the stamp elsewhere.
     load: -> (H, W, 3) uint8 RGB of a visible image, (h, w) uint8 | uint16 | float32 of a thermal one.
     """
 
+    name: str
     stamp_ns: int
     arrival_ns: int
     load: Callable[[], np.ndarray]

@@ -33,7 +33,7 @@ class VideoSource:
                     if frame.is_corrupt:
                         raise SourceError(f"{self.name}: frame {decoded} is damaged")
                     stamp = _stamp(frame, decoded, self.rate)
-                    yield Item(stamp, stamp, partial(_pixels, frame, self._modality))
+                    yield Item(f"{self.name}: frame {decoded}", stamp, stamp, partial(_pixels, frame, self._modality))
                     decoded += 1
             except av.FFmpegError as error:
                 raise SourceError(f"{self.name}: frame {decoded} cannot be decoded: {error.strerror}") from error
