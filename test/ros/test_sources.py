@@ -132,6 +132,7 @@ def test_a_folder_is_read_in_natural_order_and_other_files_are_left_aside(tmp_pa
         cv2.imwrite(str(tmp_path / name), cv2.cvtColor(picture(number), cv2.COLOR_RGB2BGR))
     for name in ("notes.txt", ".hidden.png", "Thumbs.db"):
         (tmp_path / name).write_text("no image")
+    (tmp_path / "4.png").mkdir()
     items = list(open_source(str(tmp_path), "visible", folder_rate=10))
     assert [item.stamp_ns for item in items] == [0, SECOND // 10, SECOND // 5, 3 * SECOND // 10]
     for item, number in zip(items, (1, 2, 3, 10)):
@@ -194,11 +195,31 @@ def test_a_topic_may_be_left_out_where_only_one_fits(tmp_path):
     one_image = [(START, START, "mono8", picture(0)[..., 0])]
     only = write_bag(tmp_path / "one", {"/image_raw": one_image})
     assert open_source(str(only), "thermal").name.endswith(":/image_raw")
+    lone = write_bag(tmp_path / "lone", {"/uav/visible/image": one_image})
+    with pytest.raises(SourceError, match=r"thermal input .*lone needs a topic.*: /uav/visible/image \(1\)"):
+        open_source(str(lone), "thermal")
     many = write_bag(tmp_path / "many", {"/camera0": one_image, "/camera1": one_image})
     with pytest.raises(SourceError, match=r"needs a topic.*/camera0 \(1\), /camera1 \(1\)"):
         open_source(str(many), "visible")
     with pytest.raises(SourceError, match=r"no image topic /nothing.*/cam/visible \(3\), /cam/thermal \(2\)"):
         open_source(f"{path}:/nothing", "visible")
+
+
+def test_one_topic_cannot_be_both_cameras(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_bag(Path("bag"), two_cameras(stamps(3, 30), stamps(3, 30)))
+    visible, thermal = open_source("bag", "visible"), open_source(f"{tmp_path}/bag:/cam/visible", "thermal")
+    with pytest.raises(SourceError, match="both bag:/cam/visible"):
+        read_moments(visible, thermal, Settings())
+
+
+@pytest.mark.parametrize("storage", list(StoragePlugin))
+def test_a_topics_rate_is_its_own_whatever_else_the_bag_holds(tmp_path, storage):
+    topics = two_cameras(stamps(31, 30, START + SECOND), stamps(2, 0.2, START + 2 * SECOND))
+    topics["/other"] = [(0, START + 20 * number * SECOND, "mono8", picture(0)[..., 0]) for number in range(3)]
+    path = write_bag(tmp_path / "bag", topics, storage)
+    assert open_source(str(path), "visible").rate == pytest.approx(30)
+    assert open_source(str(path), "thermal").rate == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("compression", list(CompressionMode))
@@ -334,3 +355,30 @@ def test_unequal_counts_are_an_error_with_both(tmp_path):
     thermal = open_source(str(write_video(tmp_path / "t.mkv", [picture(n) for n in range(4)])), "thermal")
     with pytest.raises(SourceError, match=r"v\.mkv has 5 images and .*t\.mkv has 4.*must be equal"):
         read_moments(visible, thermal, Settings())
+
+
+def folder(path: Path, names: list[str]) -> Path:
+    path.mkdir()
+    for name in names:
+        cv2.imwrite(str(path / f"{name}.png"), picture(0))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("visible", "thermal", "differ"),
+    [
+        (["v_001", "v_002", "v_003", "v_005"], ["t_001", "t_002", "t_004", "t_005"], "v_003.png and .*t_004.png are a"),
+        (["v_001", "v_002", "v_004", "v_005"], ["t0_a", "t1_a", "t3_a", "t4_a"], None),  # missing in both
+        (["1700000000033", "1700000000067", "1700000000100"], ["1700000000035", "1700000000064", "1700000000105"], None),
+        (["1", "2", "3"], ["1700000000035", "1700000000064", "1700000000105"], None),
+        (["a", "b"], ["1", "2"], None),
+    ],
+)
+def test_folders_of_numbered_frames_must_have_the_same_gaps(tmp_path, visible, thermal, differ):
+    paths = folder(tmp_path / "visible", visible), folder(tmp_path / "thermal", thermal)
+    sources = open_source(str(paths[0]), "visible"), open_source(str(paths[1]), "thermal")
+    if differ is None:
+        assert len(list(read_moments(*sources, Settings()))) == len(visible)
+        return
+    with pytest.raises(SourceError, match=differ):
+        read_moments(*sources, Settings())

@@ -20,7 +20,7 @@ SUFFIXES = (".mcap", ".db3")
 class BagSource:
     """The messages of `topic`, Image or CompressedImage, in the order in which they were recorded.
 
-    Without a topic it is the only image topic that there is, or the only one that has the modality in its name.
+    Without a topic it is the only one that has the modality in its name, or the only one that has not the other's.
     """
 
     def __init__(self, path: Path, topic: str | None, modality: Modality):
@@ -29,11 +29,11 @@ class BagSource:
             counts = _image_topics(reader)
             self._topic = _choose(path, topic, modality, counts)
             self.count = counts[self._topic]
-            seconds = reader.duration / 1e9
-        self.name = f"{path}:{self._topic}"
-        if not self.count:
-            raise SourceError(f"{self.name} has no messages")
-        self.rate = self.count / seconds if self.count > 1 else 1.0
+            self.name = f"{path}:{self._topic}"
+            if not self.count:
+                raise SourceError(f"{self.name} has no messages")
+            seconds = self._duration(reader) / 1e9 if self.count > 1 else 0
+        self.rate = (self.count - 1) / seconds if seconds else 1.0
 
     def __iter__(self) -> Iterator[Item]:
         with self._reader() as reader:
@@ -47,14 +47,32 @@ class BagSource:
 
     def _messages(self, reader: AnyReader) -> Iterator[tuple]:
         """(stamp, arrival, message) each."""
-        connections = [connection for connection in reader.connections if connection.topic == self._topic]
         try:
-            for connection, arrival, raw in reader.messages(connections):
+            for connection, arrival, raw in reader.messages(self._connections(reader)):
                 message = reader.deserialize(raw, connection.msgtype)
                 stamp = message.header.stamp
                 yield stamp.sec * 10**9 + stamp.nanosec, arrival, message
         except Exception as error:  # whatever its decompressors and parsers raise where bytes are wrong
             raise SourceError(f"{self.name} is damaged: {error}") from error
+
+    def _connections(self, reader: AnyReader) -> list:
+        return [connection for connection in reader.connections if connection.topic == self._topic]
+
+    def _duration(self, reader: AnyReader) -> int:
+        """From the first message to the last one, ns. Other topics of the bag may begin earlier and go on longer."""
+        connections = self._connections(reader)
+        try:
+            first = next((arrival for _, arrival, _ in reader.messages(connections)), None)
+            if first is None:
+                raise ValueError("none of its messages can be read")
+            last, start, window = first, reader.end_time, 10**9
+            while last == first < start:  # as little of the bag's end as will do
+                start, window = max(first, reader.end_time - window), 4 * window
+                for _, last, _ in reader.messages(connections, start=start):
+                    pass
+        except Exception as error:  # as in `_messages`
+            raise SourceError(f"{self.name} is damaged: {error}") from error
+        return last - first
 
     def _decode(self, message, name: str) -> np.ndarray:
         try:
@@ -102,7 +120,8 @@ def _choose(path: Path, topic: str | None, modality: Modality, counts: dict[str,
         if "/" + topic.lstrip("/") not in counts:
             raise SourceError(f"{modality} input {path} has no image topic {topic}{there}")
         return "/" + topic.lstrip("/")
-    fitting = [name for name in counts if modality in name] or list(counts)
+    other = "thermal" if modality == "visible" else "visible"
+    fitting = [name for name in counts if modality in name] or [name for name in counts if other not in name]
     if len(fitting) != 1:
         raise SourceError(f"{modality} input {path} needs a topic, for instance {path}:/{modality}/image{there}")
     return fitting[0]

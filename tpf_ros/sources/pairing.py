@@ -1,11 +1,13 @@
 """The images of two sources in order of arrival, and what pairs them: stamps for rosbags, numbers for all others."""
 
 import heapq
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from tpf_ros.sources.bag import BagSource
+from tpf_ros.sources.folder import FolderSource, check_numbers
 from tpf_ros.sources.source import Item, Modality, Source, SourceError
 from tpf_ros.synchroniser import Pair, Synchroniser
 
@@ -37,10 +39,12 @@ class NumberPairing:
 def open_pairing(
     visible: Source, thermal: Source, synchroniser: Synchroniser
 ) -> tuple[Iterator[Arrival], Synchroniser | NumberPairing]:
-    """All arrivals, and what to add them to. SourceError where the numbers of images must be equal and are not.
+    """All arrivals, and what to add them to. SourceError for one source given twice, or numbers that do not match.
 
     Two videos are paired by number even if they have stamps: whether both started at the same moment, nobody knows.
     """
+    if os.path.realpath(visible.name) == os.path.realpath(thermal.name):
+        raise SourceError(f"the visible and the thermal input are both {visible.name}; each needs its own images")
     if isinstance(visible, BagSource) and isinstance(thermal, BagSource):
         return _as_recorded(visible, thermal), synchroniser
     if visible.count != thermal.count:
@@ -48,6 +52,8 @@ def open_pairing(
             f"{visible.name} has {visible.count} images and {thermal.name} has {thermal.count}: they are paired by "
             "number, so the counts must be equal (only rosbags are paired by stamp)"
         )
+    if isinstance(visible, FolderSource) and isinstance(thermal, FolderSource):
+        check_numbers(visible, thermal)
     return _in_turn(visible, thermal), NumberPairing()
 
 
