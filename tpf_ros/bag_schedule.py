@@ -15,6 +15,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from tpf_ros.sources.bag import bag_files
 
+_PERIOD = 1_000_000_000  # ns, of a single visible image that is played again
 STAMPED_TYPES = {
     "sensor_msgs/msg/Image": "image",
     "sensor_msgs/msg/CompressedImage": "image",
@@ -72,18 +73,19 @@ def schedule(bag: Path, topics: dict[str, str], passes: int = 1, rate: float = 1
         _, begin, _ = next(reader.messages(chosen))
         _, first_visible, message = next(reader.messages(visible))
         stamp_offset = first_visible - begin - read_stamp(message)
-        images = sum(c.msgcount for c in visible)
-        period = (reader.end_time - begin) * images // max(1, images - 1)  # end_time is one past the last message
-        repeat = 0
+        repeat = shift = 0
         while repeat < passes or passes == 0:
             counts = {"visible": -1, "thermal": -1}
             for connection, recorded, message in reader.messages(chosen):
                 stream, kind = topics[connection.topic], STAMPED_TYPES[connection.msgtype]
                 counts[stream] += kind == "image"
-                shift = repeat * period
+                if connection in visible:
+                    last_visible = recorded
                 due = round((recorded - begin + shift) / rate)
                 stamp = round((read_stamp(message) + stamp_offset + shift) / rate)
                 yield Scheduled(stream, kind, counts[stream], repeat, due, stamp, message)
+            # `recorded` is the last message of these topics; others in the bag may go on.
+            shift += recorded - begin + ((last_visible - first_visible) // max(1, counts["visible"]) or _PERIOD)
             repeat += 1
 
 

@@ -69,6 +69,14 @@ def test_further_passes_go_on_one_period_later(tmp_path):
     assert [stamp for *_, stamp in visible] == pytest.approx([0, 100, 200, 300, 400, 500], abs=1e-3)
 
 
+def test_topics_that_are_not_played_do_not_delay_the_next_pass(tmp_path):
+    messages = [("/v/image", 0, 0), ("/t/image", 1, 1), ("/v/image", 100, 100), ("/other", 9000, 0)]
+    dues = [due for stream, *_, due, _ in play(write_bag(tmp_path / "bag", messages), passes=3) if stream == "visible"]
+    assert dues == [0, 100, 200, 300, 400, 500]
+    lone = play(write_bag(tmp_path / "lone", [("/v/image", 0, 0), ("/t/image", 0, 0)]), passes=2)
+    assert [due for *_, due, _ in lone] == [0, 0, 1000, 1000]
+
+
 def test_the_rate_divides_times_and_stamps(tmp_path):
     bag = write_bag(tmp_path / "bag", [("/v/image", 0, 0), ("/t/image", 0, 0), ("/v/image", 100, 100)])
     assert play(bag, rate=2.0)[-1] == ("visible", 1, 0, 50, 50)
