@@ -41,7 +41,7 @@ def write_annotated_video(path: Path, recording: Recording, truth: dict[int, Box
     with VideoWriter(path, visible.rate * plan.rate) as writer:
         for (image, heat), (sent, newest) in zip(_beside(visible, thermal), first_pass):
             frame = Frame(image, None if heat is None else normalise(heat))
-            writer.write(_compose(frame, registration, sent, newest, truth.get(sent.frame)))
+            writer.write(_compose(frame, registration, sent, newest, truth.get(sent.frame)), sent.published)
 
 
 def _settings(plan: Plan) -> Settings:

@@ -14,6 +14,7 @@ from tpf_ros.recording import Published
 from tpf_ros.stamps import to_nanoseconds
 from tpf_ros.video_writer import VideoWriter
 
+_FUSED_RATE = 30.0  # frames a second at most
 STATE_NAMES = {getattr(TrackedTarget, name): name.lower() for name in ("IDLE", "TRACKING", "COASTING", "LOST", "ERROR")}
 
 
@@ -37,7 +38,7 @@ class Recorder:
         qos = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
         node.create_subscription(TrackedTarget, f"{private}/target", self._on_target, qos)
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos)
-        self._fused = _LiveVideo(fused) if fused else None
+        self._fused = VideoWriter(fused, _FUSED_RATE) if fused else None
         if fused:
             node.create_subscription(Image, f"{private}/fused_image", self._on_fused, qos)
 
@@ -71,22 +72,4 @@ class Recorder:
 
     def _on_fused(self, message: Image) -> None:
         self.fused_images += 1
-        self._fused.write(decode_visible(message))
-
-
-class _LiveVideo:
-    """A video of images as they come: each is shown until the next one."""
-
-    def __init__(self, path: Path, rate: float = 30.0):
-        self._writer, self._rate = VideoWriter(path, rate), rate
-        self._begin = None
-        self._index = -1
-
-    def write(self, image) -> None:
-        now = time.monotonic()
-        self._begin = self._begin or now
-        self._index = max(self._index + 1, round((now - self._begin) * self._rate))
-        self._writer.write(image, self._index)
-
-    def close(self) -> None:
-        self._writer.close()
+        self._fused.write(decode_visible(message), time.monotonic_ns())

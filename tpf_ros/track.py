@@ -122,9 +122,10 @@ def _track(tracker, args: argparse.Namespace) -> tuple[list[BoxRow], Counter]:
                 rows.append(row)
                 if video:
                     lines = (f"frame {row.frame}", f"{format_stamp(row.stamp_ns)} s")
-                    video.write(draw_pair(moment.frame, tracker.registration, row.box, row.state, row.score, lines))
+                    image = draw_pair(moment.frame, tracker.registration, row.box, row.state, row.score, lines)
+                    video.write(image, moment.item.arrival_ns)
                 if fused:
-                    fused.write(tracker.fuse(moment.frame))
+                    fused.write(tracker.fuse(moment.frame), moment.item.arrival_ns)
                 missing.update(name for name in ("visible", "thermal") if getattr(moment.usable, name, None) is None)
                 progress.step()
     except (SourceError, OSError) as error:

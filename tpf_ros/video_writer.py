@@ -1,4 +1,4 @@
-"""Writing H.264 videos that play everywhere (yuv420p), at a constant frame rate."""
+"""Writing H.264 videos that play everywhere (yuv420p)."""
 
 import os
 from fractions import Fraction
@@ -23,12 +23,16 @@ class VideoWriter:
         self._stream = self._container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
         self._stream.pix_fmt = "yuv420p"
         self._stream.options = {"preset": "veryfast", "crf": "20"}
+        if self.path.suffix.lower() == ".avi":
+            self._stream.options |= {"bf": "0"}  # AVI has no times of presentation, so the frames must be in order
         self._size = None
+        self._rate, self._index, self._begin = rate, -1, 0
 
-    def write(self, image: np.ndarray, index: int | None = None) -> None:
+    def write(self, image: np.ndarray, time: int | None = None) -> None:
         """Append (H, W, 3) uint8 RGB; ValueError where it has another size than the first.
 
-        `index`, if given for every frame: its time in frames at `rate`, growing. A frame is shown until the next one's.
+        `time`, if given for every frame: when it was, ns on any clock. A frame is shown until the next one's time, but at
+        least 1 / `rate`. Without, they are 1 / `rate` apart.
         """
         height, width = image.shape[:2]
         if self._size is None:
@@ -40,7 +44,7 @@ class VideoWriter:
         # 4:2:0 chroma needs even sizes: an odd image repeats its last row or column.
         even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         frame = av.VideoFrame.from_ndarray(even, format="rgb24")
-        frame.pts = index
+        frame.pts = self._index = self._next_index(time)
         self._mux(frame)
 
     def close(self) -> None:
@@ -51,6 +55,13 @@ class VideoWriter:
             return
         self._mux(None)
         self._container.close()
+
+    def _next_index(self, time: int | None) -> int:
+        if time is None:
+            return self._index + 1
+        if self._index < 0:
+            self._begin = time
+        return max(self._index + 1, round((time - self._begin) * 1e-9 * self._rate))
 
     def _mux(self, frame: av.VideoFrame | None) -> None:
         for packet in self._stream.encode(frame):

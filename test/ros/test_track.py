@@ -211,8 +211,11 @@ def test_frames_of_a_bag_are_those_of_its_visible_topic_whatever_is_paired(tmp_p
         "frame,x,y,w,h,visible\n" + "".join(f"{n},300,150,80,{200 + n},1\n" for n in range(7, 17))
     )
     arguments = ["track", "--visible", str(bag), "--thermal", str(bag), *UNTRAINED, "--out", str(tmp_path / "boxes.csv")]
-    assert cli.main([*arguments, "--gt", str(tmp_path / "gt.csv"), "--end", "15"]) == 0
+    video = ["--video", str(tmp_path / "annotated.mp4")]
+    assert cli.main([*arguments, "--gt", str(tmp_path / "gt.csv"), "--end", "15", *video]) == 0
     assert "in 2 frames" in capsys.readouterr().out
+    shown = [item.stamp_ns / 1e9 for item in open_source(str(tmp_path / "annotated.mp4"), "visible")]
+    assert shown == pytest.approx([0, 0.1, 0.2])
     rows = read_boxes(tmp_path / "boxes.csv")
     assert [row.frame for row in rows] == [7, 10, 13] and rows[0].box == (300, 150, 80, 207)
     assert [row.stamp_ns for row in rows] == [10**18 + round(number * 1e9 / 30) for number in (7, 10, 13)]

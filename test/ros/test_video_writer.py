@@ -11,7 +11,7 @@ def frames(width: int, height: int, count: int) -> list[np.ndarray]:
     return [np.stack([column % 256, row % 256, level], axis=-1).astype(np.uint8) for level in levels]
 
 
-@pytest.mark.parametrize(("size", "suffix"), [((160, 120), ".mp4"), ((161, 121), ".mp4"), ((160, 120), ".mkv")])
+@pytest.mark.parametrize(("size", "suffix"), [((160, 120), ".mp4"), ((161, 121), ".mp4"), ((160, 120), ".mkv"), ((160, 120), ".avi")])
 def test_the_frames_come_back_from_a_video_that_plays_everywhere(tmp_path, size, suffix):
     path = tmp_path / f"out{suffix}"
     written = frames(*size, count=7)
@@ -22,8 +22,10 @@ def test_the_frames_come_back_from_a_video_that_plays_everywhere(tmp_path, size,
         stream = container.streams.video[0]
         assert (stream.codec_context.codec.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
         assert float(stream.average_rate) == pytest.approx(29.97, rel=1e-3)
-        read = [frame.to_ndarray(format="rgb24")[: size[1], : size[0]] for frame in container.decode(stream)]
+        decoded = list(container.decode(stream))
+    read = [frame.to_ndarray(format="rgb24")[: size[1], : size[0]] for frame in decoded]
     assert len(read) == len(written)
+    assert np.diff([frame.time for frame in decoded]) == pytest.approx(1 / 29.97, abs=2e-3)
     for before, after in zip(written, read):
         assert np.abs(before.astype(int) - after).mean() < 6
 
@@ -49,9 +51,10 @@ def test_a_video_without_frames_leaves_no_file(tmp_path):
     assert not (tmp_path / "out.mp4").exists()
 
 
-def test_a_frame_with_an_index_is_shown_until_the_next_one(tmp_path):
+def test_a_frame_with_a_time_is_shown_until_the_next_one(tmp_path):
     with VideoWriter(tmp_path / "out.mp4", 30) as writer:
-        for index in (0, 15, 60):
-            writer.write(np.full((32, 32, 3), index, np.uint8), index)
+        for ms in (0, 500, 2000, 2001, 1900):  # the last ones too near, and back in time
+            writer.write(np.full((32, 32, 3), ms / 10, np.uint8), 10**18 + ms * 10**6)
     with av.open(str(tmp_path / "out.mp4")) as container:
-        assert [frame.time for frame in container.decode(video=0)] == pytest.approx([0, 0.5, 2])
+        times = [frame.time for frame in container.decode(video=0)]
+    assert times == pytest.approx([0, 0.5, 2, 2 + 1 / 30, 2 + 2 / 30])
