@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import os
+import re
 import signal
 import sys
 
@@ -21,7 +22,7 @@ TERMINATED = 143  # the shell's exit status for SIGTERM
 def main(arguments: list[str] | None = None) -> int:
     """Run `tpf`; returns the exit status: 0 done, 1 failed, 2 unusable arguments or input, 130 interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    args = _parser(_chosen(arguments)).parse_args(arguments)
+    args = _parser(_chosen(arguments)).parse_args(_join_boxes(arguments))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that files are closed on the way out
     try:
         status = args.run(args)
@@ -40,6 +41,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _chosen(arguments: list[str]) -> str | None:
     return arguments[0] if arguments and arguments[0] in VERBS else None
+
+
+def _join_boxes(arguments: list[str]) -> list[str]:
+    """`--init -5,10,20,20` as `--init=-5,10,20,20`: argparse takes what begins with a minus for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] == "--init" and re.match(r"-[0-9.]", argument):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _parser(chosen: str | None) -> argparse.ArgumentParser:

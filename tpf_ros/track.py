@@ -13,7 +13,7 @@ from tpf_ros.drawing import draw_pair
 from tpf_ros.ground_truth import compare, read_ground_truth
 from tpf_ros.parameter_file import read_parameter_file
 from tpf_ros.progress import Progress
-from tpf_ros.sources import ACCEPTED, SourceError, open_source
+from tpf_ros.sources import ACCEPTED, SourceError, open_source, split_topic
 from tpf_ros.video_writer import SUFFIXES, VideoWriter
 
 
@@ -74,7 +74,9 @@ def _prepare(args: argparse.Namespace):
 
 def _check_outputs(args: argparse.Namespace) -> None:
     """Find out before any work whether the results can be written, and would not overwrite each other or the input."""
-    taken = {Path(path).resolve(): "an input" for path in (args.visible, args.thermal, args.gt) if path}
+    inputs = [split_topic(path)[0] for path in (args.visible, args.thermal)]
+    inputs += [Path(path) for path in (args.gt, args.params_file, args.weights) if path]
+    taken = {path.resolve(): "an input" for path in inputs}
     for option in ("out", "video", "fused"):
         if getattr(args, option) is None:
             continue

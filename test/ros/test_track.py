@@ -275,6 +275,10 @@ GOOD = {"visible": VISIBLE, "thermal": THERMAL, "init": "300,150,80,200", "out":
         ({"video": "out.png"}, "--video out.png must end in one of .mp4"),
         ({"video": "same.mp4", "fused": "same.mp4"}, "--fused same.mp4 is --video too"),
         ({"visible": "copy.mp4", "video": "copy.mp4"}, "--video copy.mp4 is an input too"),
+        ({"visible": "copy.mcap:/visible/image", "out": "copy.mcap"}, "--out copy.mcap is an input too"),
+        ({"params-file": "typo.yaml", "out": "typo.yaml"}, "--out typo.yaml is an input too"),
+        ({"weights": "copy.mp4", "out": "copy.mp4"}, "--out copy.mp4 is an input too"),
+        ({"init": "-90,150,80,80"}, "lies outside the 640x480 image"),
     ],
 )
 def test_unusable_input_is_an_error_that_names_it_and_no_output_is_touched(tmp_path, monkeypatch, capsys, wrong, said):
@@ -284,6 +288,7 @@ def test_unusable_input_is_an_error_that_names_it_and_no_output_is_touched(tmp_p
     (tmp_path / "nothing_inside").mkdir()
     write_truth(tmp_path / "gt.csv")
     shutil.copy(VISIBLE, "copy.mp4")
+    Path("copy.mcap").touch()
     before = (tmp_path / "copy.mp4").read_bytes()
     (tmp_path / "boxes.csv").write_text("the results of yesterday\n")
     options = {"model": "tiny", "weights": "random", "device": "cpu"} | GOOD | wrong

@@ -7,7 +7,7 @@ from tpf_ros.sources.folder import FolderSource
 from tpf_ros.sources.source import Item, Modality, Source, SourceError
 from tpf_ros.sources.video import VideoSource
 
-__all__ = ["ACCEPTED", "Item", "Modality", "Source", "SourceError", "open_source"]
+__all__ = ["ACCEPTED", "Item", "Modality", "Source", "SourceError", "open_source", "split_topic"]
 
 ACCEPTED = "a video, a folder of frames, or a rosbag (mcap or sqlite3) as BAG or BAG:/topic"
 
@@ -18,7 +18,7 @@ def open_source(argument: str, modality: Modality, folder_rate: float = 30.0) ->
     A rosbag's topic follows a colon, and may be left out where it is the only one that fits. `folder_rate` gives a
     folder's frames their stamps, in frames a second.
     """
-    path, topic = _split_topic(argument)
+    path, topic = split_topic(argument)
     if not path.exists():
         raise SourceError(f"{modality} input {path} does not exist; accepted: {ACCEPTED}")
     if is_bag(path):
@@ -30,7 +30,8 @@ def open_source(argument: str, modality: Modality, folder_rate: float = 30.0) ->
     return VideoSource(path, modality)
 
 
-def _split_topic(argument: str) -> tuple[Path, str | None]:
+def split_topic(argument: str) -> tuple[Path, str | None]:
+    """The path in an argument of `open_source`, and the topic after it."""
     path, _, topic = argument.rpartition(":")
     if not path or not topic or Path(argument).exists():
         return Path(argument), None
