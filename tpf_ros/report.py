@@ -99,6 +99,7 @@ def summarise(recording: Recording, scored: list[Scored], truth: dict[int, Box])
     """The summary, ready for JSON."""
     plan, states = recording.plan, Counter(item.published.state for item in scored)
     results = [item.published for item in scored]
+    timed = [result for result in results if math.isfinite(result.latency)]  # NaN before simulated time begins
     summary = {
         "bag": str(plan.bag),
         "rate": plan.rate,
@@ -121,8 +122,8 @@ def summarise(recording: Recording, scored: list[Scored], truth: dict[int, Box])
         },
         "player_late_ms": _percentiles([sent.late / 1e6 for sent in recording.visible]),
         "latency_ms": {
-            **_percentiles([1e3 * result.latency for result in results]),
-            **_trend(results),
+            **_percentiles([1e3 * result.latency for result in timed]),
+            **_trend(timed),
         },
         "received_ms": _percentiles([(result.received - result.stamp) / 1e6 for result in results]),
         "sync_error_ms": _percentiles(

@@ -23,9 +23,12 @@ def draw_timeline(path: Path, scored: list, title: str) -> None:
         _draw_scores(above, seconds, scored)
         latency = np.array([1e3 * item.published.latency for item in scored])
         below.plot(seconds, latency, ".", markersize=3, color="tab:purple")
-        below.axhline(np.median(latency), color="tab:purple", linewidth=1, label=f"median {np.median(latency):.0f} ms")
-        below.legend(loc="upper left", bbox_to_anchor=(1, 1))
-        below.set_ylim(0, 1.1 * latency.max())
+        known = latency[np.isfinite(latency)]  # NaN before simulated time begins
+        if known.size:
+            median = np.median(known)
+            below.axhline(median, color="tab:purple", linewidth=1, label=f"median {median:.0f} ms")
+            below.legend(loc="upper left", bbox_to_anchor=(1, 1))
+            below.set_ylim(0, 1.1 * known.max())
     above.set(ylabel="IoU, confidence", ylim=(0, 1.02))
     below.set(ylabel="stamp to publication, ms", xlabel="s since the initial frame")
     figure.savefig(path, dpi=100)

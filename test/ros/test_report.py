@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,12 @@ def test_a_result_without_a_box_counts_as_a_miss(tmp_path):
     truth = {frame: (0, 0, 10, 10) for frame in range(20, 30)}
     summary = report(tmp_path, [result(24, 10, (0, 0, 10, 5)), result(25, 10, NAN, "error")], truth)
     assert summary["iou"]["mean"] == pytest.approx(0.25)
+
+
+def test_results_before_simulated_time_begins_have_no_latency(tmp_path):
+    timeless = [replace(result(frame, 10, (1, 2, 3, 4)), latency=math.nan) for frame in (22, 23)]
+    assert "p50" not in report(tmp_path, timeless, {})["latency_ms"]
+    assert report(tmp_path, [*timeless, result(24, 70, (1, 2, 3, 4))], {})["latency_ms"]["max"] == 70
 
 
 def test_boxes_csv_has_a_line_for_each_result_with_a_target(tmp_path):
