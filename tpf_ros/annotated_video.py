@@ -17,7 +17,7 @@ from tpf_model.frame import Frame
 from tpf_model.registration import Registration
 from tpf_ros.drawing import draw_pair
 from tpf_ros.parameter_file import read_parameter_file
-from tpf_ros.parameters import Settings, make_normaliser, make_registration
+from tpf_ros.parameters import Settings, make_normaliser, make_registration, parameters
 from tpf_ros.recording import Plan, Published, Recording, Sent
 from tpf_ros.report import newest_results, overlap
 from tpf_ros.sources.bag import BagSource
@@ -47,7 +47,9 @@ def write_annotated_video(path: Path, recording: Recording, truth: dict[int, Box
 def _settings(plan: Plan) -> Settings:
     """The node's parameters as the replay set them."""
     values = read_parameter_file(plan.params_file) if plan.params_file else {}
-    return Settings.from_values(values | {name: yaml.safe_load(text) for name, text in plan.parameters.items()})
+    values |= {name: yaml.safe_load(text) for name, text in plan.parameters.items()}
+    known = {info.name for info in parameters()}  # the node warns of others and goes on
+    return Settings.from_values({name: value for name, value in values.items() if name in known})
 
 
 def _beside(visible: BagSource, thermal: BagSource) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:

@@ -9,7 +9,7 @@ from tpf_ros.bag_writer import Stream, write_bag
 from tpf_ros.command_error import CommandError
 from tpf_ros.ground_truth import read_ground_truth
 from tpf_ros.recording import Plan
-from tpf_ros.replay import parse_parameters, replay
+from tpf_ros.replay import check_rate, make_folder, parse_parameters, replay
 from tpf_ros.sources import SourceError, open_source
 
 CLIP = Path(__file__).resolve().parents[1] / "test/data/0117_1620"
@@ -41,14 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     truth = _read_truth(args)
-    if args.rate <= 0:
-        raise CommandError(f"--rate is {args.rate:g}, must be > 0")
+    check_rate(args.rate)
+    if args.first < 0:
+        raise CommandError(f"--first is {args.first}, must be >= 0")
     init_frame = max(INIT, args.first)
     if init_frame not in truth or args.last <= init_frame:
         raise CommandError(
             f"--first {args.first} --last {args.last}: the target is to be seen in frames {INIT}..{LAST} only"
         )
-    args.out.mkdir(parents=True, exist_ok=True)
+    make_folder(args.out)
     plan = Plan(
         bag=args.out / "bag",
         visible="/visible/image",
@@ -84,7 +85,10 @@ def _read_truth(args: argparse.Namespace) -> dict:
         raise CommandError(
             f"clip {args.clip} does not exist: run from a source checkout, or give --clip its test/data/0117_1620"
         )
-    return read_ground_truth(args.clip / f"{TARGET}.csv")
+    try:
+        return read_ground_truth(args.clip / f"{TARGET}.csv")
+    except ValueError as error:
+        raise CommandError(f"--clip {args.clip} is not the clip's folder: {error}") from error
 
 
 def _write_bag(path: Path, args: argparse.Namespace) -> None:

@@ -9,12 +9,15 @@ from collections import deque
 from contextlib import ExitStack, contextmanager
 
 import rclpy
+from rclpy.exceptions import InvalidNamespaceException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
+from rclpy.validate_namespace import validate_namespace
 
 from tpf_interfaces.srv import InitTarget
 from tpf_ros.bag_schedule import open_bag
 from tpf_ros.child_process import ChildFailed, ChildProcess
+from tpf_ros.command_error import CommandError
 from tpf_ros.dds_profile import image_profile
 from tpf_ros.node_process import activate, start_node
 from tpf_ros.parameter_file import NODE
@@ -25,6 +28,14 @@ from tpf_ros.stamps import to_stamp
 
 DISCOVERY = 30.0  # s that the player and the node may take to find each other
 DRAIN = 2.0  # s without a result after which none is expected any more
+
+
+def check_namespace(namespace: str) -> None:
+    """CommandError for one that no node can have."""
+    try:
+        validate_namespace(namespace)
+    except InvalidNamespaceException as error:
+        raise CommandError(f"--namespace {namespace} cannot be one: {' '.join(str(error).split())}") from error
 
 
 def run_replay(plan: Plan) -> Recording:

@@ -7,6 +7,7 @@ from pathlib import Path
 from tpf_model.boxes import Box
 from tpf_ros.command_error import CommandError
 from tpf_ros.ground_truth import read_ground_truth
+from tpf_ros.parameter_file import read_parameter_file
 from tpf_ros.recording import Plan, Recording
 from tpf_ros.sources import SourceError
 from tpf_ros.sources.bag import BagSource
@@ -44,12 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     _check_arguments(args)
-    truth = read_ground_truth(args.gt) if args.gt else {}
+    truth = _read_files(args)
     box, frame = _target(args, truth)
     plan = Plan(
         bag=args.bag,
-        visible=args.visible,
-        thermal=args.thermal,
+        visible="/" + args.visible.lstrip("/"),
+        thermal="/" + args.thermal.lstrip("/"),
         init_box=box,
         init_frame=frame,
         out=args.out,
@@ -72,6 +73,16 @@ def run(args: argparse.Namespace) -> int:
         write_annotated_video(args.out / "annotated.mp4", recording, truth)
     print(text)
     return 0
+
+
+def _read_files(args: argparse.Namespace) -> dict[int, Box]:
+    """The true boxes. The parameter file is the node's to read: here only whether it can, before anything starts."""
+    try:
+        if args.params_file:
+            read_parameter_file(args.params_file)
+        return read_ground_truth(args.gt) if args.gt else {}
+    except ValueError as error:
+        raise CommandError(str(error)) from error
 
 
 def _target(args: argparse.Namespace, truth: dict[int, Box]) -> tuple[Box, int]:
@@ -109,14 +120,27 @@ def _check_arguments(args: argparse.Namespace) -> None:
     for path in (args.bag, args.params_file, args.gt):
         if path is not None and not path.exists():
             raise CommandError(f"{path} does not exist")
-    if args.rate <= 0:
-        raise CommandError(f"--rate is {args.rate:g}, must be > 0")
-    if args.loop < 0 or args.duration < 0 or (args.loop == 0 and args.duration == 0):
+    check_rate(args.rate)
+    if args.loop < 0 or not 0 <= args.duration < math.inf or (args.loop == 0 and args.duration == 0):
         raise CommandError("--loop must be >= 1, or 0 with a --duration in s > 0")
+
+
+def check_rate(rate: float) -> None:
+    if not 0 < rate < math.inf:
+        raise CommandError(f"--rate is {rate:g}, must be > 0 and finite")
+
+
+def make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(f"--out {out} cannot be made a folder: {error.strerror}") from error
 
 
 def replay(plan: Plan) -> Recording:
     """Run the replay; CommandError for a bag without the topics, or when a process or the initialisation fails."""
+    if plan.visible == plan.thermal:
+        raise CommandError(f"--visible and --thermal are both {plan.visible}; each needs its own topic")
     try:
         visible = BagSource(plan.bag, plan.visible, "visible")
         BagSource(plan.bag, plan.thermal, "thermal")
@@ -129,9 +153,10 @@ def replay(plan: Plan) -> Recording:
         )
     # Imported only here: the verb's --help and the errors above need no ROS.
     from tpf_ros.child_process import ChildFailed
-    from tpf_ros.live_replay import run_replay
+    from tpf_ros.live_replay import check_namespace, run_replay
 
-    plan.out.mkdir(parents=True, exist_ok=True)
+    check_namespace(plan.namespace)
+    make_folder(plan.out)
     for name in OUTPUTS:  # an earlier replay's, which would be taken for this one's if this one fails
         (plan.out / name).unlink(missing_ok=True)
     try:

@@ -31,7 +31,8 @@ def bag(tmp_path_factory) -> Path:
 
 
 def start(bag: Path, out: Path, domain_id: int, *more: str) -> subprocess.Popen:
-    arguments = ["--visible", "/uav/visible/image", "--thermal", "/uav/thermal/image", "--first-frame", str(FIRST)]
+    # The slash of a topic may be forgotten.
+    arguments = ["--visible", "uav/visible/image", "--thermal", "/uav/thermal/image", "--first-frame", str(FIRST)]
     arguments += ["--model", "tiny", "--param", "weights:=random", "--param", "threads:=1", "--out", str(out), *more]
     return subprocess.Popen(
         [sys.executable, "-m", "tpf_ros.cli", "replay", str(bag), *arguments],
@@ -50,7 +51,8 @@ def children(pid: int) -> list[int]:
 
 def test_a_looped_replay_initialises_each_pass_and_reports_what_came_out(bag, tmp_path, domain_id):
     truth = CLIP / "A.csv"
-    process = start(bag, tmp_path, domain_id, "--gt", str(truth), "--loop", "2", "--rate", "0.5", "--video")
+    unknown = ("--param", "no.such:=1")  # of which the node only warns
+    process = start(bag, tmp_path, domain_id, "--gt", str(truth), "--loop", "2", "--rate", "0.5", "--video", *unknown)
     text, log = process.communicate(timeout=300)
     assert process.returncode == 0, log
     summary = json.loads((tmp_path / "summary.json").read_text())
@@ -115,10 +117,21 @@ def test_what_the_node_refuses_is_told_and_the_exit_status_says_so(bag, tmp_path
         (["--gt", "nowhere.csv"], "nowhere.csv"),
         ([], "--init"),
         (["--init", "1,2,3,4", "--rate", "0"], "--rate"),
+        (["--init", "1,2,3,4", "--rate", "nan"], "--rate is nan, must be > 0 and finite"),
         (["--init", "1,2,3,4", "--loop", "0"], "--duration"),
+        (["--init", "1,2,3,4", "--duration", "nan"], "--duration"),
+        (["--init", "1,2,3,4", "--thermal", "uav/visible/image"], "--visible and --thermal are both /uav/visible/image"),
+        (["--init", "1,2,3,4", "--namespace", "a b"], "--namespace /a b cannot be one"),
+        (["--init", "-5,2,0,4"], "--init '-5,2,0,4' must be"),
+        (["--gt", "."], ". cannot be read"),
+        (["--gt", "none.yaml"], "none.yaml: the first line must be"),
+        (["--init", "1,2,3,4", "--params-file", "none.yaml"], "none.yaml sets nothing for tpf_tracker"),
+        (["--init", "1,2,3,4", "--out", "none.yaml"], "--out none.yaml cannot be made a folder: File exists"),
     ],
 )
-def test_unusable_arguments_are_named_before_anything_starts(bag, tmp_path, capsys, arguments, named):
+def test_unusable_arguments_are_named_before_anything_starts(bag, tmp_path, monkeypatch, capsys, arguments, named):
+    monkeypatch.chdir(tmp_path)
+    Path("none.yaml").write_text("other_node: {ros__parameters: {a: 1}}")
     topics = ["--visible", "/uav/visible/image", "--thermal", "/uav/thermal/image"]
     assert cli.main(["replay", str(bag), "--out", str(tmp_path / "out"), *topics, *arguments]) == 2
     assert named in capsys.readouterr().err
