@@ -95,8 +95,8 @@ class OfflineTracker:
         if first.number != start:
             hint = self.offset_hint("; ") if first.frame.thermal is None else ""
             raise SourceError(
-                f"{name} is in no pair with a thermal image (see sync.max_difference), so the target cannot be given in "
-                f"it; the first one from there on that can be used is frame {first.number}{hint}"
+                f"{name} is in no pair with a thermal image (see sync.max_difference), so the target cannot be given "
+                f"in it; the first one from there on that can be used is frame {first.number}{hint}"
             )
         return first
 

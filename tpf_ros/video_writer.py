@@ -31,8 +31,8 @@ class VideoWriter:
     def write(self, image: np.ndarray, time: int | None = None) -> None:
         """Append (H, W, 3) uint8 RGB; ValueError where it has another size than the first.
 
-        `time`, if given for every frame: when it was, ns on any clock. A frame is shown until the next one's time, but at
-        least 1 / `rate`. Without, they are 1 / `rate` apart.
+        `time`, if given for every frame: when it was, ns on any clock. A frame is shown until the next one's time, but
+        at least 1 / `rate`. Without, they are 1 / `rate` apart.
         """
         height, width = image.shape[:2]
         if self._size is None:

@@ -120,7 +120,7 @@ def test_what_the_node_refuses_is_told_and_the_exit_status_says_so(bag, tmp_path
         (["--init", "1,2,3,4", "--rate", "nan"], "--rate is nan, must be > 0 and finite"),
         (["--init", "1,2,3,4", "--loop", "0"], "--duration"),
         (["--init", "1,2,3,4", "--duration", "nan"], "--duration"),
-        (["--init", "1,2,3,4", "--thermal", "uav/visible/image"], "--visible and --thermal are both /uav/visible/image"),
+        (["--init", "1,2,3,4", "--thermal", "uav/visible/image"], "--thermal are both /uav/visible/image"),
         (["--init", "1,2,3,4", "--namespace", "a b"], "--namespace /a b cannot be one"),
         (["--init", "-5,2,0,4"], "--init '-5,2,0,4' must be"),
         (["--gt", "."], ". cannot be read"),

@@ -210,7 +210,8 @@ def test_frames_of_a_bag_are_those_of_its_visible_topic_whatever_is_paired(tmp_p
     (tmp_path / "gt.csv").write_text(
         "frame,x,y,w,h,visible\n" + "".join(f"{n},300,150,80,{200 + n},1\n" for n in range(7, 17))
     )
-    arguments = ["track", "--visible", str(bag), "--thermal", str(bag), *UNTRAINED, "--out", str(tmp_path / "boxes.csv")]
+    arguments = ["track", "--visible", str(bag), "--thermal", str(bag), *UNTRAINED]
+    arguments += ["--out", str(tmp_path / "boxes.csv")]
     video = ["--video", str(tmp_path / "annotated.mp4")]
     assert cli.main([*arguments, "--gt", str(tmp_path / "gt.csv"), "--end", "15", *video]) == 0
     assert "in 2 frames" in capsys.readouterr().out

@@ -11,7 +11,9 @@ def frames(width: int, height: int, count: int) -> list[np.ndarray]:
     return [np.stack([column % 256, row % 256, level], axis=-1).astype(np.uint8) for level in levels]
 
 
-@pytest.mark.parametrize(("size", "suffix"), [((160, 120), ".mp4"), ((161, 121), ".mp4"), ((160, 120), ".mkv"), ((160, 120), ".avi")])
+@pytest.mark.parametrize(
+    ("size", "suffix"), [((160, 120), ".mp4"), ((161, 121), ".mp4"), ((160, 120), ".mkv"), ((160, 120), ".avi")]
+)
 def test_the_frames_come_back_from_a_video_that_plays_everywhere(tmp_path, size, suffix):
     path = tmp_path / f"out{suffix}"
     written = frames(*size, count=7)
