@@ -1,7 +1,6 @@
 """The images of two sources in order of arrival, and what pairs them: stamps for rosbags, numbers for all others."""
 
 import heapq
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -39,13 +38,13 @@ class NumberPairing:
 def open_pairing(
     visible: Source, thermal: Source, synchroniser: Synchroniser
 ) -> tuple[Iterator[Arrival], Synchroniser | NumberPairing]:
-    """All arrivals, and what to add them to. SourceError for one source given twice, or numbers that do not match.
+    """All arrivals, and what to add them to. SourceError for one topic given twice, or numbers that do not match.
 
     Two videos are paired by number even if they have stamps: whether both started at the same moment, nobody knows.
     """
-    if os.path.realpath(visible.name) == os.path.realpath(thermal.name):
-        raise SourceError(f"the visible and the thermal input are both {visible.name}; each needs its own images")
     if isinstance(visible, BagSource) and isinstance(thermal, BagSource):
+        if visible.name == thermal.name:
+            raise SourceError(f"the visible and the thermal input are both {visible.name}; each needs its own topic")
         return _as_recorded(visible, thermal), synchroniser
     if visible.count != thermal.count:
         raise SourceError(
