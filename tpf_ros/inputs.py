@@ -85,6 +85,13 @@ class Inputs:
         if old.thermal != settings.thermal:
             self._normalise = make_normaliser(settings)
 
+    def let_out(self, stamp: int) -> bool:
+        """Buffer the images that still wait for a partner; False where none of them can be that of `stamp` (ns)."""
+        pairs = self.synchroniser.let_out(stamp, time.monotonic_ns())
+        for pair in pairs:
+            self._release(pair)
+        return bool(pairs)
+
     def health_now(self) -> BothHealth:
         """(visible, thermal)."""
         now = time.monotonic_ns()

@@ -7,6 +7,7 @@ model and publishes.
 import os
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock
@@ -31,7 +32,7 @@ from tpf_ros.node_parameters import NodeParameters
 from tpf_ros.parameters import Settings, make_registration
 from tpf_ros.publishers import Publishers
 from tpf_ros.target_interface import TargetInterface
-from tpf_ros.target_requests import NOT_ACTIVE, Drawn, Refused, find_target
+from tpf_ros.target_requests import NO_IMAGE_YET, NOT_ACTIVE, STAMP_TOO_OLD, Drawn, Refused, find_target
 from tpf_ros.worker import Result, Worker
 
 NODE_NAME = "tpf_tracker"
@@ -213,7 +214,14 @@ class TrackerNode(LifecycleNode):
         if not active.worker.enabled:
             raise Refused(NOT_ACTIVE, "tracking is switched off; call ~/set_enabled with true first")
         regions = active.worker.regions() if self._settings.fused_image.region == "search" else None
-        seen, box = find_target(drawn, active.buffer, self._registration(), regions)
+        find = partial(find_target, drawn, active.buffer, self._registration(), regions)
+        try:
+            seen, box = find()
+        except Refused as refused:
+            # The operator may have seen an image that waits for its partner.
+            if refused.code not in (NO_IMAGE_YET, STAMP_TOO_OLD) or not active.inputs.let_out(drawn.stamp):
+                raise
+            seen, box = find()
         self._last_id += 1
         active.worker.init(seen, box, self._last_id)
         return self._last_id

@@ -153,6 +153,29 @@ def test_a_camera_that_starts_late_joins(start_tracker, late, request):
     assert all(visible == thermal for visible, thermal in pairs_since(tracker, begin).items())
 
 
+@pytest.mark.parametrize("silent_after", [1.0, 30.0], ids=["given up waiting", "waiting"])
+def test_the_first_images_of_a_lone_camera_can_be_initialised_on(tracker, silent_after):
+    """Also while they wait for a partner still; sensors' messages may get lost, so the nearest to the first counts."""
+    assert tracker.transition("deactivate") and tracker.transition("activate")
+    assert tracker.set_parameters(health__silent_after=silent_after)[0].successful
+    tracker.diagnostics["visible received"], sent, begin = "0", [], len(tracker.targets)
+
+    def send():
+        sent.append(tracker.next_stamp(100_000_000))
+        tracker.send(visible=sent[-1])
+        tracker.spin(0.1)
+
+    published = lambda: any(to_nanoseconds(target.visible_stamp) for target in tracker.targets[begin:])
+    received = lambda: tracker.diagnostics["visible received"] != "0"
+    tracker.until(published if silent_after == 1.0 else received, "no image arrives", send)
+    response = tracker.init(BOX, stamp=sent[0])
+    assert tracker.set_parameters(health__silent_after=1.0)[0].successful
+    assert response.success, response.message
+    tracker.until(lambda: tracker.targets[-1].id == response.id, "the target is not taken up")
+    first = next(target for target in tracker.targets if target.id == response.id)
+    assert to_nanoseconds(first.visible_stamp) - sent[0] < 250_000_000
+
+
 def test_a_looped_bag_goes_on(tracker):
     first = tracker._stamp
     tracker.pump(lambda: tracker._stamp > first + 2 * 10**9, "")
