@@ -230,7 +230,7 @@ class TrackerNode(LifecycleNode):
         self._running().worker.reset()
 
     def _set_enabled(self, enabled: bool) -> None:
-        self._running().worker.enabled = enabled
+        self._running().worker.enable(enabled)
 
     def _thermal_frame_id(self) -> str:
         """The thermal images' frame_id, empty where it says nothing: unknown, or the visible images' too."""

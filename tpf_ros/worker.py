@@ -93,6 +93,7 @@ class Worker:
         self._regions: deque[tuple[int, Crop]] = deque(maxlen=_REMEMBERED_REGIONS)
         self._newest = 0  # number of the newest frame processed
         self._seen: BufferedFrame | None = None  # the frame last looked at
+        self._published_at = time.monotonic()
         self._id = 0
         self._box: Box | None = None  # the last one believed
         self._thread = threading.Thread(target=self._run, name="tpf_worker", daemon=True)
@@ -121,6 +122,11 @@ class Worker:
         """Forget the target."""
         self._request("target", self._reset)
 
+    def enable(self, enabled: bool) -> None:
+        """Switch tracking on or off."""
+        self.enabled = enabled
+        self._mailbox.wake()
+
     def apply(self, settings: Settings, registration: Registration | None) -> None:
         """Use new settings from the next frame on. registration None: not known, so thermal images are not used."""
         self._request("settings", lambda: self._apply(settings, registration))
@@ -128,6 +134,7 @@ class Worker:
     def _request(self, kind: str, action: Callable[[], None]) -> None:
         with self._lock:
             self._requests[kind] = action
+        self._mailbox.wake()
 
     def _run(self) -> None:
         while True:
@@ -147,10 +154,11 @@ class Worker:
             requests, self._requests = self._requests, {}
         for action in requests.values():
             action()
-        if seen is None:
-            self._emit_stale()
-        elif seen.note.number > self._newest:  # else catching up has been there
+        forgotten = self.state is not State.IDLE and not self._has_target()
+        if seen is not None and seen.note.number > self._newest:  # else catching up has been there
             self._process(seen)
+        elif forgotten or time.monotonic() - self._published_at >= self._timeout:
+            self._emit_stale()
 
     def _apply(self, settings: Settings, registration: Registration | None) -> None:
         self._timeout = settings.output.timeout
@@ -239,6 +247,7 @@ class Worker:
             None if frame is None or not self.enabled else lambda: fuse_frame(self._session, frame, registration),
         )
         self._publish(result)
+        self._published_at = time.monotonic()
 
     def _usable(self, seen: BufferedFrame) -> Frame | None:
         """The frame without the images of cameras in bad health; None without any image."""

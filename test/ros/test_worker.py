@@ -19,6 +19,7 @@ from tpf_ros.worker import Source, Worker
 BOX = (30.0, 30.0, 20.0, 20.0)
 GOOD = (Health.OK, Health.OK)
 SETTINGS = Settings.from_values({"tracker.coast_score": 0.0, "output.timeout": 0.1})
+PATIENT = Settings.from_values({"tracker.coast_score": 0.0, "output.timeout": 60.0})
 PERIOD = 50_000_000
 
 
@@ -175,6 +176,24 @@ def test_without_frames_the_state_says_what_can_still_be_seen(bench):
     assert bench.wait(lambda result: result.health == bench.health).state is State.COASTING
     bench.health = (Health.SILENT, Health.SILENT)
     assert bench.wait(lambda result: result.health == bench.health).state is State.ERROR
+
+
+def test_requests_are_met_at_once_while_nothing_comes(bench):
+    bench.track()
+    bench.worker.apply(PATIENT, Registration.identity())
+    time.sleep(0.5)
+    bench.results.clear()
+    begin = time.monotonic()
+    bench.worker.reset()
+    assert bench.wait(lambda result: True).state is State.IDLE
+    bench.worker.init(bench.buffer.find(0), BOX, 2)
+    assert bench.wait(lambda result: True).state is State.TRACKING
+    bench.worker.enable(False)
+    assert bench.wait(lambda result: True).state is State.IDLE
+    assert time.monotonic() - begin < PATIENT.output.timeout / 2
+    bench.worker.apply(PATIENT, Registration.identity())
+    time.sleep(0.5)
+    assert not bench.results, "new settings are no news of the target"
 
 
 def test_what_a_camera_in_bad_health_sends_is_not_used(bench):
