@@ -96,6 +96,7 @@ class Worker:
         self._published_at = time.monotonic()
         self._id = 0
         self._box: Box | None = None  # the last one believed
+        self._tracked: Frame | None = None  # the last frame that the tracker ran on; the box is in its pixels
         self._thread = threading.Thread(target=self._run, name="tpf_worker", daemon=True)
 
     def start(self) -> None:
@@ -176,6 +177,7 @@ class Worker:
         # The box says that the operator sees something there, whatever the health.
         frame = self._usable(seen) or seen.frame
         estimate = self._tracker.init(frame, box)
+        self._tracked = frame
         self._emit(estimate.state, frame, estimate)
         self._catch_up(seen, time.monotonic() - begin)
 
@@ -199,8 +201,29 @@ class Worker:
         elif frame is None:
             self._emit(State.ERROR)
         else:
-            estimate = self._tracker.track(frame)
+            estimate = self._track(frame)
             self._emit(estimate.state, frame, estimate)
+
+    def _track(self, frame: Frame) -> Estimate:
+        # A lost target is not in its box, so in an image of another size it must be given again.
+        if frame.size == self._tracked.size or self._tracker.state is State.LOST:
+            estimate = self._tracker.track(frame)
+        else:
+            estimate = self._tracker.init(frame, self._box_in(frame.size))
+        self._tracked = frame
+        return estimate
+
+    def _box_in(self, size: tuple[int, int]) -> Box:
+        """The box in the pixels of an image of another size: the first visible one, or of a camera switched over."""
+        last = self._tracked
+        wide, high = size[0] / last.size[0], size[1] / last.size[1]
+        thermal_size = None if last.thermal is None else last.thermal.shape[::-1]
+        if last.visible is None and last.size == thermal_size and self._registration is not None:
+            # No visible image had come: the box is where the registration puts it for one of the thermal size.
+            before, now = (self._registration.matrix(thermal_size, one) for one in (last.size, size))
+            wide, high, _ = np.diag(now @ np.linalg.inv(before))
+        x, y, w, h = self._box
+        return x * wide, y * high, w * wide, h * high
 
     def _look_at(self, seen: BufferedFrame) -> float:
         self._seen = seen
