@@ -15,7 +15,7 @@ from tpf_model.frame import Frame
 from tpf_ros.bearings import Camera, camera_from_info
 from tpf_ros.frame_buffer import BufferedFrame, FrameBuffer
 from tpf_ros.image_decoding import decode_thermal, decode_visible
-from tpf_ros.modality_health import ModalityHealth
+from tpf_ros.modality_health import Health, ModalityHealth
 from tpf_ros.parameters import Settings, make_normaliser
 from tpf_ros.stamps import to_nanoseconds
 from tpf_ros.synchroniser import Pair, open_synchroniser
@@ -158,7 +158,12 @@ class Inputs:
             thermal = self._normalise(thermal)
         self._number += 1
         frame_id = thermal_id if visible is None else visible_id
-        source = Source(self._number, frame_id, pair.difference, self.health_now())
+        # An image that is here is no silence, however long ago it came.
+        health = tuple(
+            Health.OK if image is not None and one == Health.SILENT else one
+            for image, one in zip((visible, thermal), self.health_now())
+        )
+        source = Source(self._number, frame_id, pair.difference, health)
         frame = Frame(visible, thermal, self._size)
         self._offer(self._buffer.append(frame, pair.visible_stamp, pair.thermal_stamp, source))
 

@@ -134,6 +134,27 @@ def test_unequal_rates_pair_nearest_stamps(tracker):
         assert abs(thermal - visible) <= PERIOD / 2 + 1
 
 
+def test_at_a_low_rate_both_images_of_a_pair_are_used(tracker):
+    """The visible image comes first and has been silent for longer than `health.silent_after` when the pair is known."""
+    assert tracker.set_parameters(health__silent_after=0.05)[0].successful
+
+    def send():
+        stamp = tracker.next_stamp(10**9)
+        tracker.send(visible=stamp)
+        tracker.spin(0.3)
+        tracker.send(thermal=stamp)
+        tracker.spin(0.3)
+
+    try:
+        begin = len(tracker.targets)
+        pairs = lambda: [one for one in tracker.targets[begin:] if not math.isnan(one.sync_error) and one.confidence]
+        tracker.until(lambda: len(pairs()) > 2, "no pairs", send)
+        assert {(target.visible_health, target.thermal_health) for target in pairs()} == {(OK, OK)}
+        tracker.until(lambda: tracker.targets[-1].thermal_health == SILENT, "silence is not reported")
+    finally:
+        assert tracker.set_parameters(health__silent_after=1.0)[0].successful
+
+
 @pytest.mark.parametrize("late", ["visible", "thermal"])
 def test_a_camera_that_starts_late_joins(start_tracker, late, request):
     """The first seconds have one camera only: it is used, and the pairs after are of equal stamps."""
