@@ -132,7 +132,8 @@ def pairing_report(synchroniser: Synchroniser, outcomes: Outcomes, rates: Rates)
     return report
 
 
-def tracker_report(worker: Worker, info: SessionInfo, outcomes: Outcomes, rates: Rates, registered: bool) -> Report:
+def tracker_report(worker: Worker, info: SessionInfo, outcomes: Outcomes, rates: Rates, unregistered: str) -> Report:
+    """unregistered: why thermal pixels cannot be mapped; empty where they can."""
     latencies = outcomes.latencies()
     age = math.nan if outcomes.published_at is None else time.monotonic() - outcomes.published_at
     busy = worker.busy_since
@@ -160,8 +161,8 @@ def tracker_report(worker: Worker, info: SessionInfo, outcomes: Outcomes, rates:
         "weights": provenance(info),
     }
     report = Report("tracker", values, message=worker.state.name.lower())
-    if not registered:
-        report.complain(DiagnosticStatus.WARN, "registration.method plane waits for camera_info: thermal is not used")
+    if unregistered:
+        report.complain(DiagnosticStatus.WARN, f"{unregistered}: thermal is not used")
     if worker.state is State.LOST:
         report.complain(DiagnosticStatus.WARN, "the target is lost, a wider region is searched")
     if worker.state is State.ERROR:

@@ -195,8 +195,8 @@ class TrackerNode(LifecycleNode):
         self._active.worker.apply(self._settings, self._registration())
 
     def _registration(self) -> Registration | None:
-        cameras = self._active.inputs.cameras
-        matrices = [None if camera is None else camera.image_matrix for camera in cameras.values()]
+        cameras = map(self._active.inputs.fitting, ("visible", "thermal"))
+        matrices = [None if camera is None else camera.image_matrix for camera in cameras]
         try:
             return make_registration(self._settings, *matrices)
         except ValueError as error:
@@ -257,11 +257,13 @@ class TrackerNode(LifecycleNode):
                 report.complain(DiagnosticStatus.ERROR, self._problem)
             return [report]
         inputs, worker = self._active.inputs, self._active.worker
-        registered = self._registration() is not None
+        unregistered = ""
+        if self._registration() is None:
+            unregistered = inputs.misfits() or "registration.method plane waits for camera_info"
         reports = [
             input_report(name, inputs.statistics[name], health, self._rates)
             for name, health in zip(("visible", "thermal"), inputs.health_now())
         ]
         reports.append(pairing_report(inputs.synchroniser, self._active.outcomes, self._rates))
-        reports.append(tracker_report(worker, self._session.info, self._active.outcomes, self._rates, registered))
+        reports.append(tracker_report(worker, self._session.info, self._active.outcomes, self._rates, unregistered))
         return reports

@@ -31,7 +31,7 @@ class Mailbox(Generic[T]):
             return dropped
 
     def take(self, timeout: float | None = None) -> T | None:
-        """Remove and return the item, waiting up to `timeout` s (None: forever); None on timeout, `wake` or when closed."""
+        """Remove and return the item, waiting up to `timeout` s (None: forever); None on timeout, `wake` or `close`."""
         with self._ready:
             self._ready.wait_for(lambda: self._items or self._woken or self._closed, timeout)
             self._woken = False

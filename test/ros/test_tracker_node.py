@@ -245,6 +245,36 @@ def test_bearings_need_a_calibration_of_the_same_size(tracker):
     tracker.pump(lambda: math.isnan(tracker.targets[-1].bearing_x), "a bearing comes from another resolution's numbers")
 
 
+def test_a_plane_needs_calibrations_of_the_images_sizes(tracker):
+    """As the thermal image is half the visible one's size, so is its camera matrix."""
+
+    def publish(stream, width, height, focal):
+        info = CameraInfo(width=width, height=height, distortion_model="plumb_bob", d=[0.0] * 5)
+        info.k = [focal, 0.0, width / 2 - 0.5, 0.0, focal, height / 2 - 0.5, 0.0, 0.0, 1.0]
+        tracker.publish(f"{stream}/camera_info", info)
+
+    def wait_for_complaint(text):
+        complains = lambda: text in tracker.levels["tracker"][1]
+        tracker.pump(complains, f"no diagnostics say {text!r}")
+
+    assert tracker.set_parameters(registration__method="plane")[0].successful
+    try:
+        publish("visible", 320, 240, 300.0)
+        wait_for_complaint("plane waits for camera_info")
+        publish("thermal", 640, 480, 600.0)
+        wait_for_complaint("thermal/camera_info is for images of 640x480, those received have 160x120")
+        assert "thermal/camera_info is for images of 640x480" in tracker.log()
+        refused = tracker.init((50, 40, 20, 20), image=InitTarget.Request.THERMAL)
+        assert refused.error_code == BAD_IMAGE and "camera_info" in refused.message
+        publish("thermal", 160, 120, 150.0)
+        tracker.pump(lambda: tracker.levels["tracker"] == (b"\x00", "idle"), "it is not used once it fits")
+        response = tracker.init((50, 40, 20, 20), image=InitTarget.Request.THERMAL)
+        assert response.success, response.message
+        assert box_of(wait_for_target(tracker, response.id)) == pytest.approx(BOX)
+    finally:
+        assert tracker.set_parameters(registration__method="identity")[0].successful
+
+
 def test_bad_images_are_dropped_counted_and_named(tracker):
     good = tracker.show()
     bad = {
