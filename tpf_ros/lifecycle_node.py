@@ -57,6 +57,7 @@ class TrackerNode(LifecycleNode):
         self._outputs: Publishers | None = None
         self._active: _Active | None = None
         self._settings = Settings()
+        self._finalized = False
         self._problem = ""  # why the last transition failed
         self._last_id = 0
         self._rates = Rates()
@@ -104,6 +105,7 @@ class TrackerNode(LifecycleNode):
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._deactivate()
         self._clean_up()
+        self._finalized, self._problem = True, ""
         return super().on_shutdown(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -251,7 +253,7 @@ class TrackerNode(LifecycleNode):
 
     def _reports(self) -> list[Report]:
         if self._active is None:
-            state = "unconfigured" if self._session is None else "inactive"
+            state = "finalized" if self._finalized else "unconfigured" if self._session is None else "inactive"
             report = Report("tracker", {"state": state}, message=state)
             if self._problem:
                 report.complain(DiagnosticStatus.ERROR, self._problem)
@@ -264,6 +266,6 @@ class TrackerNode(LifecycleNode):
             input_report(name, inputs.statistics[name], health, self._rates)
             for name, health in zip(("visible", "thermal"), inputs.health_now())
         ]
-        reports.append(pairing_report(inputs.synchroniser, self._active.outcomes, self._rates))
+        reports.append(pairing_report(inputs.synchroniser, self._settings.sync, self._active.outcomes, self._rates))
         reports.append(tracker_report(worker, self._session.info, self._active.outcomes, self._rates, unregistered))
         return reports

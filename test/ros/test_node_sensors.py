@@ -8,6 +8,8 @@ import pytest
 from rosgraph_msgs.msg import Clock
 
 from tpf_interfaces.msg import TrackedTarget
+from tpf_ros.diagnostics import offset_hint
+from tpf_ros.parameters import SyncSettings
 from tpf_ros.stamps import to_nanoseconds, to_stamp
 
 BOX = (100, 80, 40, 40)
@@ -134,8 +136,23 @@ def test_unequal_rates_pair_nearest_stamps(tracker):
         assert abs(thermal - visible) <= PERIOD / 2 + 1
 
 
+@pytest.mark.parametrize(
+    ("offset", "said"),
+    [
+        (None, ""),
+        (0.055, ""),
+        (-0.3, "sync.thermal_offset should be near -0.300 s"),
+        (3600.0, "nothing in common"),
+    ],
+    ids=["unknown", "as it is", "other", "out of range"],
+)
+def test_an_offset_is_suggested_that_helps_and_can_be_set(offset, said):
+    hint = offset_hint(offset, SyncSettings(thermal_offset=0.04))
+    assert said in hint and bool(hint) == bool(said)
+
+
 def test_at_a_low_rate_both_images_of_a_pair_are_used(tracker):
-    """The visible image comes first and has been silent for longer than `health.silent_after` when the pair is known."""
+    """The visible image comes first, and is older than `health.silent_after` when the pair is known."""
     assert tracker.set_parameters(health__silent_after=0.05)[0].successful
 
     def send():
