@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from geometry_msgs.msg import PointStamped
+from geometry_msgs.msg import Point, PointStamped
 from sensor_msgs.msg import CameraInfo, Image, RegionOfInterest
 from std_msgs.msg import Float32, Header
 from std_srvs.srv import SetBool
@@ -180,11 +180,18 @@ def test_topics_choose_targets_too(tracker):
     tracker.publish("tpf_tracker/click", click)
     # 20 thermal px are 40 visible ones.
     assert box_of(wait_for_target(tracker, last + 3)) == pytest.approx((100, 80, 40, 40))
+    # Foxglove stamps a click by its own clock.
+    click.header = Header(frame_id="visible_optical", stamp=to_stamp(tracker.next_stamp() + 60 * 10**9))
+    tracker.publish("tpf_tracker/click", click)
+    assert box_of(wait_for_target(tracker, last + 4)) == pytest.approx((50, 40, 20, 20))
+    # rqt_image_view says neither when nor on which image.
+    tracker.publish("tpf_tracker/debug_image_mouse_left", Point(x=120.0, y=100.0))
+    assert box_of(wait_for_target(tracker, last + 5)) == pytest.approx((110, 90, 20, 20))
     # A bad one is only reported.
     click.point.x = math.nan
     tracker.publish("tpf_tracker/click", click)
     tracker.pump(lambda: "~/click refused: box" in tracker.log(), "the refusal is not logged")
-    assert tracker.targets[-1].id == last + 3
+    assert tracker.targets[-1].id == last + 5
 
 
 def test_switched_off_it_tracks_nothing_and_remembers_the_target(tracker):
