@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo
 
 from tpf_interfaces.msg import TrackedTarget
 from tpf_ros.diagnostics import offset_hint
@@ -212,6 +213,31 @@ def test_the_first_images_of_a_lone_camera_can_be_initialised_on(tracker, silent
     tracker.until(lambda: tracker.targets[-1].id == response.id, "the target is not taken up")
     first = next(target for target in tracker.targets if target.id == response.id)
     assert to_nanoseconds(first.visible_stamp) - sent[0] < 250_000_000
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_a_target_given_on_the_thermal_image_alone_is_followed_when_the_visible_camera_joins(tracker, calibrated):
+    """Before, its box is in thermal pixels, unless camera_info has told the visible image's size."""
+    assert tracker.transition("deactivate") and tracker.transition("activate")
+    begin = len(tracker.targets)
+
+    def send():
+        if calibrated:
+            tracker.publish("visible/camera_info", CameraInfo(width=320, height=240, k=np.eye(3).ravel(), d=[0.0] * 5))
+        tracker.send(thermal=tracker.next_stamp())
+
+    thermal_alone = lambda: any(to_nanoseconds(target.thermal_stamp) for target in tracker.targets[begin:])
+    tracker.pump(thermal_alone, "thermal is not used", send)
+    response = tracker.init((50, 40, 20, 20), image=1)
+    assert response.success, response.message
+    tracker.until(lambda: tracker.targets[-1].id == response.id, "the target is not taken up")
+    first = next(target for target in tracker.targets if target.id == response.id)
+    assert (first.x, first.y, first.width, first.height) == (BOX if calibrated else (50, 40, 20, 20))
+    assert (first.x_norm, first.width_norm) == pytest.approx((100 / 320, 40 / 320))
+    tracker.pump(lambda: both_used(tracker), "the visible camera does not join")
+    joined = tracker.targets[-1]
+    assert (joined.id, joined.state) == (response.id, TrackedTarget.TRACKING)
+    assert joined.width / joined.width_norm == pytest.approx(320)
 
 
 def test_a_looped_bag_goes_on(tracker):
