@@ -107,17 +107,6 @@ class Synchroniser:
         """Add a thermal frame with its stamp as the camera wrote it; return what is ready, in order."""
         return self._add(THERMAL, stamp, stamp + self._offset, frame, now)
 
-    def let_out(self, stamp: int, now: int) -> list[Pair]:
-        """Let those that wait out alone, now, for someone who has seen the one of `stamp` (0: the newest).
-
-        Nothing comes out where `stamp` (ns, as the camera wrote it) is older than all of them.
-        """
-        for stream in self._alone_streams(now):
-            waiting = self._cameras[stream].waiting
-            if waiting and (stamp == 0 or stamp >= waiting[0].stamp):
-                return self._out(self._release(stream))
-        return []
-
     @property
     def visible(self) -> StreamCount:
         return self._cameras[VISIBLE].count
@@ -150,6 +139,17 @@ class Synchroniser:
         visible, thermal = (camera.ages for camera in self._cameras)
         # The least delayed frames say most about the clocks.
         return min(thermal) - min(visible) if visible and thermal else None
+
+    def let_out(self, stamp: int, now: int) -> list[Pair]:
+        """Let those that wait out alone, now, for someone who has seen the one of `stamp` (0: the newest).
+
+        Nothing comes out where `stamp` (ns, as the camera wrote it) is older than all of them.
+        """
+        for stream in self._alone_streams(now):
+            waiting = self._cameras[stream].waiting
+            if waiting and (stamp == 0 or stamp >= waiting[0].stamp):
+                return self._out(self._release(stream))
+        return []
 
     def _add(self, stream: int, stamp: int, time: int, frame: Any, now: int) -> list[Pair]:
         camera = self._cameras[stream]

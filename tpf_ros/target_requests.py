@@ -73,7 +73,9 @@ def find_target(
 
 def _from_thermal(box: Box, seen: BufferedFrame, registration: Registration | None) -> Box:
     if registration is None:
-        raise Refused(BAD_IMAGE, "thermal pixels cannot be mapped: registration.method plane waits for fitting camera_info")
+        raise Refused(
+            BAD_IMAGE, "thermal pixels cannot be mapped: registration.method plane waits for camera_info that fits"
+        )
     if seen.frame.thermal is None:
         raise Refused(BAD_IMAGE, "there is no thermal image of that moment; draw the box on the visible one")
     size = seen.frame.thermal.shape[1], seen.frame.thermal.shape[0]
