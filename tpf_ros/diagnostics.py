@@ -12,6 +12,7 @@ from tpf_model.runtime import SessionInfo
 from tpf_model.tracker import State
 from tpf_ros.inputs import StreamStatistics
 from tpf_ros.modality_health import Health
+from tpf_ros.parameters import MAX_OFFSET, SyncSettings
 from tpf_ros.peak_memory import peak_memory
 from tpf_ros.synchroniser import Synchroniser
 from tpf_ros.worker import Result, Worker
@@ -105,9 +106,10 @@ def input_report(name: str, statistics: StreamStatistics, health: Health, rates:
     return report
 
 
-def pairing_report(synchroniser: Synchroniser, outcomes: Outcomes, rates: Rates) -> Report:
+def pairing_report(synchroniser: Synchroniser, sync: SyncSettings, outcomes: Outcomes, rates: Rates) -> Report:
     visible, thermal = synchroniser.visible, synchroniser.thermal
     offset = synchroniser.suggested_offset()
+    offset = None if offset is None else offset * 1e-9
     errors = outcomes.sync_errors()
     paired = rates.rate("pairs", visible.paired)
     values = {
@@ -122,17 +124,27 @@ def pairing_report(synchroniser: Synchroniser, outcomes: Outcomes, rates: Rates)
         "repeated stamps": str(synchroniser.duplicates),
         "stamps out of order": str(synchroniser.out_of_order),
         "clock restarts": str(synchroniser.restarts),
-        "sync.thermal_offset by arrival (s)": "" if offset is None else f"{offset * 1e-9:.3f}",
+        "sync.thermal_offset by arrival (s)": "" if offset is None or abs(offset) > MAX_OFFSET else f"{offset:.3f}",
     }
     report = Report("pairing", values)
     arriving = all([rates.rate(f"{name} arriving", one.received) for name, one in zip("vt", (visible, thermal))])
     if arriving and paired == 0:
-        hint = "" if offset is None else f"; by their arrival sync.thermal_offset should be near {offset * 1e-9:.3f} s"
+        hint = offset_hint(offset, sync)
         report.complain(DiagnosticStatus.WARN, f"both cameras send images, but no stamps match{hint}")
     return report
 
 
-def tracker_report(worker: Worker, info: SessionInfo, outcomes: Outcomes, rates: Rates, registered: bool) -> Report:
+def offset_hint(offset: float | None, sync: SyncSettings) -> str:
+    """What the `offset` (s) that the images' arrival suggests says beyond the present one; empty where nothing."""
+    if offset is None or abs(offset - sync.thermal_offset) < sync.max_difference:
+        return ""
+    if abs(offset) > MAX_OFFSET:
+        return "; the cameras' clocks have nothing in common: set them to one time"
+    return f"; by their arrival sync.thermal_offset should be near {offset:.3f} s"
+
+
+def tracker_report(worker: Worker, info: SessionInfo, outcomes: Outcomes, rates: Rates, unregistered: str) -> Report:
+    """unregistered: why thermal pixels cannot be mapped; empty where they can."""
     latencies = outcomes.latencies()
     age = math.nan if outcomes.published_at is None else time.monotonic() - outcomes.published_at
     busy = worker.busy_since
@@ -160,8 +172,8 @@ def tracker_report(worker: Worker, info: SessionInfo, outcomes: Outcomes, rates:
         "weights": provenance(info),
     }
     report = Report("tracker", values, message=worker.state.name.lower())
-    if not registered:
-        report.complain(DiagnosticStatus.WARN, "registration.method plane waits for camera_info: thermal is not used")
+    if unregistered:
+        report.complain(DiagnosticStatus.WARN, f"{unregistered}: thermal is not used")
     if worker.state is State.LOST:
         report.complain(DiagnosticStatus.WARN, "the target is lost, a wider region is searched")
     if worker.state is State.ERROR:

@@ -15,7 +15,7 @@ from tpf_model.frame import Frame
 from tpf_ros.bearings import Camera, camera_from_info
 from tpf_ros.frame_buffer import BufferedFrame, FrameBuffer
 from tpf_ros.image_decoding import decode_thermal, decode_visible
-from tpf_ros.modality_health import ModalityHealth
+from tpf_ros.modality_health import Health, ModalityHealth
 from tpf_ros.parameters import Settings, make_normaliser
 from tpf_ros.stamps import to_nanoseconds
 from tpf_ros.synchroniser import Pair, open_synchroniser
@@ -41,7 +41,7 @@ class StreamStatistics:
 class Inputs:
     """Subscribes on construction; `offer(frame)` gets each pair, or lone image, in the executor's thread.
 
-    cameras: the calibrated ones, by stream; `on_camera()` is called when one changes.
+    cameras: the calibrated ones, by stream; `on_camera()` is called when one, or the size of its images, changes.
     """
 
     def __init__(
@@ -56,11 +56,12 @@ class Inputs:
         self._node, self._buffer, self._offer, self._on_camera = node, buffer, offer, on_camera
         self._settings = settings
         self._number = 0
-        self._size = (0, 0)  # of the last visible image
+        self._sizes: dict[str, tuple[int, int]] = {}  # of each stream's last image
         self._start_synchroniser()
         self.health = ModalityHealth(settings.health)
         self._normalise = make_normaliser(settings)
         self._infos: dict[str, tuple] = {}
+        self._last_misfits = ""  # what was warned of
         self._subscriptions = []
         try:
             self.statistics = {
@@ -84,6 +85,28 @@ class Inputs:
             self.health = ModalityHealth(settings.health)
         if old.thermal != settings.thermal:
             self._normalise = make_normaliser(settings)
+
+    def let_out(self, stamp: int) -> bool:
+        """Buffer the images that still wait for a partner; False where none of them can be that of `stamp` (ns)."""
+        pairs = self.synchroniser.let_out(stamp, time.monotonic_ns())
+        for pair in pairs:
+            self._release(pair)
+        return bool(pairs)
+
+    def fitting(self, stream: str) -> Camera | None:
+        """The calibrated camera, unless its camera_info is for images of another size than those received."""
+        camera = self.cameras[stream]
+        return None if camera is None or self._sizes.get(stream, camera.size) != camera.size else camera
+
+    def misfits(self) -> str:
+        """Which camera_info is for images of another size, and of which; empty where all fit."""
+        return "; ".join(
+            "{}/camera_info is for images of {}x{}, those received have {}x{}".format(
+                stream, *camera.size, *self._sizes[stream]
+            )
+            for stream, camera in self.cameras.items()
+            if camera is not None and self.fitting(stream) is None
+        )
 
     def health_now(self) -> BothHealth:
         """(visible, thermal)."""
@@ -133,10 +156,15 @@ class Inputs:
             return self._refuse(statistics, str(error))
         if stamp <= 0:  # it is the synchroniser that drops it
             self._refuse(statistics, f"stamp is {stamp * 1e-9:g} s, must be > 0")
-        elif stream == "visible":
-            self._size = pixels.shape[1], pixels.shape[0]
+        else:
+            self._see_size(stream, (pixels.shape[1], pixels.shape[0]))
         for pair in add(stamp, (pixels, message.header.frame_id), now):
             self._release(pair)
+
+    def _see_size(self, stream: str, size: tuple[int, int]) -> None:
+        if self._sizes.get(stream) != size:
+            self._sizes[stream] = size
+            self._calibration_changed()
 
     def _refuse(self, statistics: StreamStatistics, reason: str) -> None:
         if reason not in statistics.bad and len(statistics.bad) >= _REASONS:
@@ -151,9 +179,19 @@ class Inputs:
             thermal = self._normalise(thermal)
         self._number += 1
         frame_id = thermal_id if visible is None else visible_id
-        source = Source(self._number, frame_id, pair.difference, self.health_now())
-        frame = Frame(visible, thermal, self._size)
+        # An image that is here is no silence, however long ago it came.
+        health = tuple(
+            Health.OK if image is not None and one == Health.SILENT else one
+            for image, one in zip((visible, thermal), self.health_now())
+        )
+        source = Source(self._number, frame_id, pair.difference, health)
+        frame = Frame(visible, thermal, self._visible_size())
         self._offer(self._buffer.append(frame, pair.visible_stamp, pair.thermal_stamp, source))
+
+    def _visible_size(self) -> tuple[int, int]:
+        """Of the last visible image; before the first, what its camera_info says, (0, 0) where there is none."""
+        camera = self.cameras["visible"]
+        return self._sizes.get("visible", (0, 0) if camera is None else camera.size)
 
     def _on_info(self, stream: str, info: CameraInfo) -> None:
         # Cameras repeat it with every image.
@@ -167,4 +205,11 @@ class Inputs:
         except ValueError as error:
             self.cameras[stream] = None
             self._node.get_logger().warning(f"{stream}/camera_info is not used: {error}")
+        self._calibration_changed()
+
+    def _calibration_changed(self) -> None:
+        misfits = self.misfits()
+        if misfits not in ("", self._last_misfits):
+            self._last_misfits = misfits
+            self._node.get_logger().warning(f"{misfits}; it is not used")
         self._on_camera()

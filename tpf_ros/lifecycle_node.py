@@ -7,6 +7,7 @@ model and publishes.
 import os
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock
@@ -31,7 +32,7 @@ from tpf_ros.node_parameters import NodeParameters
 from tpf_ros.parameters import Settings, make_registration
 from tpf_ros.publishers import Publishers
 from tpf_ros.target_interface import TargetInterface
-from tpf_ros.target_requests import NOT_ACTIVE, Drawn, Refused, find_target
+from tpf_ros.target_requests import NO_IMAGE_YET, NOT_ACTIVE, STAMP_TOO_OLD, Drawn, Refused, find_target
 from tpf_ros.worker import Result, Worker
 
 NODE_NAME = "tpf_tracker"
@@ -56,6 +57,7 @@ class TrackerNode(LifecycleNode):
         self._outputs: Publishers | None = None
         self._active: _Active | None = None
         self._settings = Settings()
+        self._finalized = False
         self._problem = ""  # why the last transition failed
         self._last_id = 0
         self._rates = Rates()
@@ -103,6 +105,7 @@ class TrackerNode(LifecycleNode):
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._deactivate()
         self._clean_up()
+        self._finalized, self._problem = True, ""
         return super().on_shutdown(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -194,8 +197,8 @@ class TrackerNode(LifecycleNode):
         self._active.worker.apply(self._settings, self._registration())
 
     def _registration(self) -> Registration | None:
-        cameras = self._active.inputs.cameras
-        matrices = [None if camera is None else camera.image_matrix for camera in cameras.values()]
+        cameras = map(self._active.inputs.fitting, ("visible", "thermal"))
+        matrices = [None if camera is None else camera.image_matrix for camera in cameras]
         try:
             return make_registration(self._settings, *matrices)
         except ValueError as error:
@@ -213,7 +216,14 @@ class TrackerNode(LifecycleNode):
         if not active.worker.enabled:
             raise Refused(NOT_ACTIVE, "tracking is switched off; call ~/set_enabled with true first")
         regions = active.worker.regions() if self._settings.fused_image.region == "search" else None
-        seen, box = find_target(drawn, active.buffer, self._registration(), regions)
+        find = partial(find_target, drawn, active.buffer, self._registration(), regions)
+        try:
+            seen, box = find()
+        except Refused as refused:
+            # The operator may have seen an image that waits for its partner.
+            if refused.code not in (NO_IMAGE_YET, STAMP_TOO_OLD) or not active.inputs.let_out(drawn.stamp):
+                raise
+            seen, box = find()
         self._last_id += 1
         active.worker.init(seen, box, self._last_id)
         return self._last_id
@@ -222,7 +232,7 @@ class TrackerNode(LifecycleNode):
         self._running().worker.reset()
 
     def _set_enabled(self, enabled: bool) -> None:
-        self._running().worker.enabled = enabled
+        self._running().worker.enable(enabled)
 
     def _thermal_frame_id(self) -> str:
         """The thermal images' frame_id, empty where it says nothing: unknown, or the visible images' too."""
@@ -243,17 +253,19 @@ class TrackerNode(LifecycleNode):
 
     def _reports(self) -> list[Report]:
         if self._active is None:
-            state = "unconfigured" if self._session is None else "inactive"
+            state = "finalized" if self._finalized else "unconfigured" if self._session is None else "inactive"
             report = Report("tracker", {"state": state}, message=state)
             if self._problem:
                 report.complain(DiagnosticStatus.ERROR, self._problem)
             return [report]
         inputs, worker = self._active.inputs, self._active.worker
-        registered = self._registration() is not None
+        unregistered = ""
+        if self._registration() is None:
+            unregistered = inputs.misfits() or "registration.method plane waits for camera_info"
         reports = [
             input_report(name, inputs.statistics[name], health, self._rates)
             for name, health in zip(("visible", "thermal"), inputs.health_now())
         ]
-        reports.append(pairing_report(inputs.synchroniser, self._active.outcomes, self._rates))
-        reports.append(tracker_report(worker, self._session.info, self._active.outcomes, self._rates, registered))
+        reports.append(pairing_report(inputs.synchroniser, self._settings.sync, self._active.outcomes, self._rates))
+        reports.append(tracker_report(worker, self._session.info, self._active.outcomes, self._rates, unregistered))
         return reports

@@ -16,6 +16,7 @@ class Mailbox(Generic[T]):
         self._ready = threading.Condition()
         self._items: list[T] = []  # none or one
         self._dropped = 0
+        self._woken = False
         self._closed = False
 
     def put(self, item: T) -> bool:
@@ -30,10 +31,17 @@ class Mailbox(Generic[T]):
             return dropped
 
     def take(self, timeout: float | None = None) -> T | None:
-        """Remove and return the item, waiting up to `timeout` s (None: forever); None on timeout or when closed."""
+        """Remove and return the item, waiting up to `timeout` s (None: forever); None on timeout, `wake` or `close`."""
         with self._ready:
-            self._ready.wait_for(lambda: self._items or self._closed, timeout)
+            self._ready.wait_for(lambda: self._items or self._woken or self._closed, timeout)
+            self._woken = False
             return self._items.pop() if self._items else None
+
+    def wake(self) -> None:
+        """Let the `take` that waits return, or the next one, with or without an item."""
+        with self._ready:
+            self._woken = True
+            self._ready.notify()
 
     def close(self) -> None:
         """Drop what is waiting (not counted) and let every `take` return None, now and from now on."""

@@ -79,6 +79,7 @@ def _parameter(default: Any, description: str, **info: Any) -> Any:
 
 
 _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+MAX_OFFSET = 60.0  # s, of sync.thermal_offset
 _TRANSPORT = {"choices": ("raw", "compressed"), "live": False}
 
 
@@ -116,7 +117,10 @@ class SyncSettings:
         0.02, "Largest difference of the stamps of a pair, s, after sync.thermal_offset.", low=0.0, high=10.0
     )
     thermal_offset: float = _parameter(
-        0.0, "Added to thermal stamps, s: by how much that clock is behind the visible one.", low=-60.0, high=60.0
+        0.0,
+        "Added to thermal stamps, s: by how much that clock is behind the visible one.",
+        low=-MAX_OFFSET,
+        high=MAX_OFFSET,
     )
 
 

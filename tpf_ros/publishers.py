@@ -30,6 +30,13 @@ class Publishers:
         self.camera: Camera | None = None
         self._node = node
         self._all = []
+        try:
+            self._create_all(node)
+        except Exception:  # an override of the quality of service that is not possible
+            self.close()
+            raise
+
+    def _create_all(self, node: LifecycleNode) -> None:
         self._target = self._create(TrackedTarget, "target", _QOS)
         self._confidence = self._create(Float32, "confidence", _QOS)
         self._fused = self._create(Image, "fused_image", _IMAGE_QOS)

@@ -4,10 +4,10 @@
 Which frames are a pair is the matcher's business: `NearestMatcher` (see there) or message_filters.
 
 A frame waits for its partner only while pairs are coming. When a camera's frames have found no partner for
-`alone_after` (the other camera is silent, or its stamps are useless), each comes out alone, at once; the visible
-camera's, or the thermal one's while visible is not arriving. As soon as two frames match again, pairs come back; the
-first such match may be lost, because its frame is out already. Nothing ever comes out twice or against the order of
-arrival.
+`alone_after` (the other camera is silent, or its stamps are useless), those that waited come out alone, and from then
+on each at once; the visible camera's, or the thermal one's while visible is not arriving. As soon as two frames match
+again, pairs come back; the first such match may be lost, because its frame is out already. Nothing ever comes out twice
+or against the order of arrival. Of frames that wait, each camera's last `_WAITING` are held.
 
 Stamps and times are integer ns. There is no clock in here: `now` is the caller's steady clock.
 """
@@ -21,6 +21,7 @@ from tpf_ros.nearest_matcher import THERMAL, VISIBLE, NearestMatcher
 
 POLICIES = ("nearest", "message_filters")
 _AGES = 64  # frames of each stream that the offset is estimated from
+_WAITING = 32  # half a second at 60 Hz
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,22 @@ class Matcher(Protocol):
     def finish(self) -> list[tuple]: ...
 
 
+@dataclass(frozen=True)
+class _Waiting:
+    """A frame that arrived after all that came out."""
+
+    number: int
+    stamp: int
+    frame: Any
+
+
 @dataclass
 class _Camera:
     count: StreamCount = field(default_factory=StreamCount)
     newest_out: int = 0  # number of the newest frame that came out, in a pair or alone
     arrived: int | None = None  # when the last good frame came
     unmatched_since: int | None = None  # when the first good frame since the last match came
+    waiting: deque[_Waiting] = field(default_factory=lambda: deque(maxlen=_WAITING))
     ages: deque[int] = field(default_factory=lambda: deque(maxlen=_AGES))  # now - stamp
 
 
@@ -86,6 +97,9 @@ class Synchroniser:
         self._offset = thermal_offset
         self._alone_after = alone_after
         self._cameras = (_Camera(), _Camera())
+        self._number = 0  # of the newest good frame, of both cameras
+        self._newest_stamp = 0  # of what came out last
+        self._restarts = 0  # since which the ages are of one clock
 
     def add_visible(self, stamp: int, frame: Any, now: int) -> list[Pair]:
         """Add a visible frame with its stamp; return what is ready, in order. A frame to refuse is counted only."""
@@ -132,6 +146,17 @@ class Synchroniser:
         # The least delayed frames say most about the clocks.
         return min(thermal) - min(visible) if visible and thermal else None
 
+    def let_out(self, stamp: int, now: int) -> list[Pair]:
+        """Let those that wait out alone, now, for someone who has seen the one of `stamp` (0: the newest).
+
+        Nothing comes out where `stamp` (ns, as the camera wrote it) is older than all of them.
+        """
+        for stream in self._alone_streams(now):
+            waiting = self._cameras[stream].waiting
+            if waiting and (stamp == 0 or stamp >= waiting[0].stamp):
+                return self._out(self._release(stream))
+        return []
+
     def _add(self, stream: int, stamp: int, time: int, frame: Any, now: int) -> list[Pair]:
         camera = self._cameras[stream]
         camera.count.received += 1
@@ -141,12 +166,28 @@ class Synchroniser:
         if not self._matcher.accepts(stream, time):
             camera.count.refused += 1
             return []
+        if self._matcher.restarts != self._restarts:  # what was before is of another clock
+            self._restarts = self._matcher.restarts
+            for each in self._cameras:
+                each.ages.clear()
         camera.ages.append(now - stamp)
         camera.arrived = now
-        number = camera.count.received
+        self._number += 1
+        number = self._number
+        camera.waiting.append(_Waiting(number, stamp, frame))
         matches = self._matcher.add(stream, time, (number, stamp, time, frame))
         pairs = [pair for visible, thermal in matches for pair in self._matched(visible, thermal)]
-        return pairs or self._alone(stream, number, stamp, frame, now)
+        return self._out(pairs or self._alone(stream, now))
+
+    def _out(self, pairs: list[Pair]) -> list[Pair]:
+        if pairs:
+            last = pairs[-1]
+            self._newest_stamp = last.thermal_stamp if last.visible_stamp is None else last.visible_stamp
+            newest_out = max(camera.newest_out for camera in self._cameras)
+            for camera in self._cameras:
+                while camera.waiting and camera.waiting[0].number <= newest_out:
+                    camera.waiting.popleft()
+        return pairs
 
     def _matched(self, visible: tuple, thermal: tuple) -> list[Pair]:
         entries = (visible, thermal)
@@ -159,19 +200,29 @@ class Synchroniser:
             camera.count.paired += 1
         return [Pair(visible[3], thermal[3], visible[1], thermal[1], thermal[2] - visible[2])]
 
-    def _alone(self, stream: int, number: int, stamp: int, frame: Any, now: int) -> list[Pair]:
+    def _alone(self, stream: int, now: int) -> list[Pair]:
         camera = self._cameras[stream]
         if camera.unmatched_since is None:
             camera.unmatched_since = now
-        if now - camera.unmatched_since <= self._alone_after:
+        if now - camera.unmatched_since <= self._alone_after or stream not in self._alone_streams(now):
             return []
-        if stream == THERMAL and self._arriving(VISIBLE, now):
-            return []
-        camera.newest_out = number
-        camera.count.alone += 1
+        return self._release(stream)
+
+    def _release(self, stream: int) -> list[Pair]:
+        """All that wait of one camera. Those before the newest only where their stamps go on from what came out last:
+        a thermal clock may be behind, or a clock may have fallen."""
+        camera = self._cameras[stream]
+        newest = camera.waiting[-1]
+        released = [one for one in camera.waiting if one is newest or self._newest_stamp < one.stamp < newest.stamp]
+        camera.newest_out = newest.number
+        camera.count.alone += len(released)
         if stream == VISIBLE:
-            return [Pair(visible=frame, visible_stamp=stamp)]
-        return [Pair(thermal=frame, thermal_stamp=stamp)]
+            return [Pair(visible=one.frame, visible_stamp=one.stamp) for one in released]
+        return [Pair(thermal=one.frame, thermal_stamp=one.stamp) for one in released]
+
+    def _alone_streams(self, now: int) -> tuple[int, ...]:
+        """Whose frames may come out alone."""
+        return (VISIBLE,) if self._arriving(VISIBLE, now) else (VISIBLE, THERMAL)
 
     def _arriving(self, stream: int, now: int) -> bool:
         arrived = self._cameras[stream].arrived

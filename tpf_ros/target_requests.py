@@ -51,10 +51,11 @@ def find_target(
     if drawn.image not in (VISIBLE, THERMAL, FUSED):
         raise Refused(BAD_IMAGE, f"image is {drawn.image}, must be 0 (visible), 1 (thermal) or 2 (fused)")
     stamp, crop = drawn.stamp, None
-    if drawn.image == FUSED and regions is not None:
-        stamp, crop = _region(stamp, regions)
     try:
-        if drawn.clicked and stamp > buffer.find(0).stamp:
+        newest = buffer.find(0).stamp
+        if drawn.image == FUSED and regions is not None:
+            stamp, crop = _region(stamp, regions)
+        if drawn.clicked and stamp > newest:
             stamp = 0
         seen = buffer.find(stamp, thermal=drawn.image == THERMAL, tolerance=_TOLERANCE)
     except NoFrameYet as error:
@@ -72,13 +73,17 @@ def find_target(
 
 def _from_thermal(box: Box, seen: BufferedFrame, registration: Registration | None) -> Box:
     if registration is None:
-        raise Refused(BAD_IMAGE, "thermal pixels cannot be mapped: registration.method plane waits for camera_info")
+        raise Refused(
+            BAD_IMAGE, "thermal pixels cannot be mapped: registration.method plane waits for camera_info that fits"
+        )
     if seen.frame.thermal is None:
         raise Refused(BAD_IMAGE, "there is no thermal image of that moment; draw the box on the visible one")
     size = seen.frame.thermal.shape[1], seen.frame.thermal.shape[0]
     x, y, w, h = _validate(box, size)
     corners = np.array([[x, x + w, x + w, x], [y, y, y + h, y + h], [1, 1, 1, 1]])
     mapped = registration.matrix(size, seen.frame.size) @ corners
+    if (mapped[2] <= 0).any():
+        raise Refused(BAD_BOX, "the box reaches beyond the registration's horizon; draw it on the visible image")
     low, high = (extreme(mapped[:2] / mapped[2], axis=1) for extreme in (np.min, np.max))
     return float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1])
 
@@ -87,7 +92,8 @@ def _region(stamp: int, regions: list[tuple[int, Crop]]) -> tuple[int, Crop]:
     """The fused image nearest to `stamp`; 0: the newest."""
     if regions and stamp == 0:
         return regions[-1]
-    nearest = min(regions, key=lambda one: abs(one[0] - stamp), default=None)
+    # Of one frame that was searched twice, for two targets, the newest is shown.
+    nearest = min(reversed(regions), key=lambda one: abs(one[0] - stamp), default=None)
     if nearest is None or abs(nearest[0] - stamp) > _TOLERANCE:
         raise Refused(BAD_IMAGE, "there is no fused image of that moment: it shows the search region of a target")
     return nearest

@@ -93,8 +93,10 @@ class Worker:
         self._regions: deque[tuple[int, Crop]] = deque(maxlen=_REMEMBERED_REGIONS)
         self._newest = 0  # number of the newest frame processed
         self._seen: BufferedFrame | None = None  # the frame last looked at
+        self._published_at = time.monotonic()
         self._id = 0
         self._box: Box | None = None  # the last one believed
+        self._tracked: Frame | None = None  # the last frame that the tracker ran on; the box is in its pixels
         self._thread = threading.Thread(target=self._run, name="tpf_worker", daemon=True)
 
     def start(self) -> None:
@@ -121,6 +123,11 @@ class Worker:
         """Forget the target."""
         self._request("target", self._reset)
 
+    def enable(self, enabled: bool) -> None:
+        """Switch tracking on or off."""
+        self.enabled = enabled
+        self._mailbox.wake()
+
     def apply(self, settings: Settings, registration: Registration | None) -> None:
         """Use new settings from the next frame on. registration None: not known, so thermal images are not used."""
         self._request("settings", lambda: self._apply(settings, registration))
@@ -128,6 +135,7 @@ class Worker:
     def _request(self, kind: str, action: Callable[[], None]) -> None:
         with self._lock:
             self._requests[kind] = action
+        self._mailbox.wake()
 
     def _run(self) -> None:
         while True:
@@ -147,10 +155,11 @@ class Worker:
             requests, self._requests = self._requests, {}
         for action in requests.values():
             action()
-        if seen is None:
-            self._emit_stale()
-        elif seen.note.number > self._newest:  # else catching up has been there
+        forgotten = self.state is not State.IDLE and not self._has_target()
+        if seen is not None and seen.note.number > self._newest:  # else catching up has been there
             self._process(seen)
+        elif forgotten or time.monotonic() - self._published_at >= self._timeout:
+            self._emit_stale()
 
     def _apply(self, settings: Settings, registration: Registration | None) -> None:
         self._timeout = settings.output.timeout
@@ -168,6 +177,7 @@ class Worker:
         # The box says that the operator sees something there, whatever the health.
         frame = self._usable(seen) or seen.frame
         estimate = self._tracker.init(frame, box)
+        self._tracked = frame
         self._emit(estimate.state, frame, estimate)
         self._catch_up(seen, time.monotonic() - begin)
 
@@ -191,8 +201,29 @@ class Worker:
         elif frame is None:
             self._emit(State.ERROR)
         else:
-            estimate = self._tracker.track(frame)
+            estimate = self._track(frame)
             self._emit(estimate.state, frame, estimate)
+
+    def _track(self, frame: Frame) -> Estimate:
+        # A lost target is not in its box, so in an image of another size it must be given again.
+        if frame.size == self._tracked.size or self._tracker.state is State.LOST:
+            estimate = self._tracker.track(frame)
+        else:
+            estimate = self._tracker.init(frame, self._box_in(frame.size))
+        self._tracked = frame
+        return estimate
+
+    def _box_in(self, size: tuple[int, int]) -> Box:
+        """The box in the pixels of an image of another size: the first visible one, or of a camera switched over."""
+        last = self._tracked
+        wide, high = size[0] / last.size[0], size[1] / last.size[1]
+        thermal_size = None if last.thermal is None else last.thermal.shape[::-1]
+        if last.visible is None and last.size == thermal_size and self._registration is not None:
+            # No visible image had come: the box is where the registration puts it for one of the thermal size.
+            before, now = (self._registration.matrix(thermal_size, one) for one in (last.size, size))
+            wide, high, _ = np.diag(now @ np.linalg.inv(before))
+        x, y, w, h = self._box
+        return x * wide, y * high, w * wide, h * high
 
     def _look_at(self, seen: BufferedFrame) -> float:
         self._seen = seen
@@ -239,6 +270,7 @@ class Worker:
             None if frame is None or not self.enabled else lambda: fuse_frame(self._session, frame, registration),
         )
         self._publish(result)
+        self._published_at = time.monotonic()
 
     def _usable(self, seen: BufferedFrame) -> Frame | None:
         """The frame without the images of cameras in bad health; None without any image."""

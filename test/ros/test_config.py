@@ -54,9 +54,9 @@ def test_foxglove_shows_topics_and_fields_of_the_node(names):
     from tpf_interfaces.msg import TrackedTarget
 
     layout = json.loads((CONFIG / "tracker.foxglove.json").read_text())
-    used = set(strings_below(layout, "imageTopic", "pointTopic", "serviceName", "topicToRender"))
+    used = set(strings_below(layout, "imageTopic", "serviceName", "topicToRender"))
     paths = set(strings_below(layout, "value"))
-    assert len(used) == 7 and used <= names
+    assert len(used) == 6 and used <= names
     assert {topic for topic, _, _ in (path.partition(".") for path in paths)} == {"/tpf_tracker/target"}
     assert {field for _, _, field in (path.partition(".") for path in paths)} <= set(TrackedTarget.get_fields_and_field_types())
 

@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -55,3 +58,12 @@ def test_the_text_shows_the_same_numbers(capsys):
 def test_what_is_not_there_is_an_error_that_names_it(capsys, arguments, said):
     assert cli.main(["info", *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "tpf_ros.cli", "info", "--model", "tiny", "--weights", "random", "--json"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -38,6 +38,20 @@ def test_a_slow_taker_sees_items_in_order_and_loses_none_uncounted():
     assert len(taken) + mailbox.dropped == 20_000
 
 
+def test_wake_ends_one_wait_and_loses_no_item():
+    mailbox, results = Mailbox(), []
+    taker = threading.Thread(target=lambda: results.append(mailbox.take()))
+    taker.start()
+    mailbox.wake()
+    taker.join(timeout=10)
+    assert results == [None]
+    mailbox.put(1)
+    mailbox.wake()
+    assert mailbox.take() == 1
+    mailbox.wake()
+    assert mailbox.take() is None and mailbox.take(timeout=0) is None
+
+
 def test_close_wakes_whoever_waits_and_stays_closed():
     mailbox, results = Mailbox(), []
     takers = [threading.Thread(target=lambda: results.append(mailbox.take())) for _ in range(3)]

@@ -77,7 +77,16 @@ def test_once_put_right_it_tracks_and_can_start_again(tracker):
         assert tracker.input_qos(visible).reliability == ReliabilityPolicy.BEST_EFFORT, "and this one is not"
         assert tracker.transition("deactivate") and tracker.transition("cleanup")
     assert tracker.transition("shutdown")
+    tracker.until(lambda: tracker.levels["tracker"][1] == "finalized", "the diagnostics do not say so")
     assert tracker.end(signal.SIGINT) == 0
+
+
+def test_a_failed_configure_leaves_no_publisher_behind(start_tracker):
+    fused = "qos_overrides.{namespace}/tpf_tracker/fused_image.publisher.reliability:=maybe"
+    tracker = start_tracker({"autostart": False}, ["-p", fused])
+    assert "maybe" in refusal(tracker)
+    tracker.until(lambda: "maybe" in tracker.levels.get("tracker", ("", ""))[1], "no error in the diagnostics")
+    assert tracker.node.count_publishers(f"{tracker.namespace}/tpf_tracker/target") == 0
 
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)

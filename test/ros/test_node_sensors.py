@@ -6,8 +6,11 @@ import time
 import numpy as np
 import pytest
 from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo
 
 from tpf_interfaces.msg import TrackedTarget
+from tpf_ros.diagnostics import offset_hint
+from tpf_ros.parameters import SyncSettings
 from tpf_ros.stamps import to_nanoseconds, to_stamp
 
 BOX = (100, 80, 40, 40)
@@ -134,6 +137,42 @@ def test_unequal_rates_pair_nearest_stamps(tracker):
         assert abs(thermal - visible) <= PERIOD / 2 + 1
 
 
+@pytest.mark.parametrize(
+    ("offset", "said"),
+    [
+        (None, ""),
+        (0.055, ""),
+        (-0.3, "sync.thermal_offset should be near -0.300 s"),
+        (3600.0, "nothing in common"),
+    ],
+    ids=["unknown", "as it is", "other", "out of range"],
+)
+def test_an_offset_is_suggested_that_helps_and_can_be_set(offset, said):
+    hint = offset_hint(offset, SyncSettings(thermal_offset=0.04))
+    assert said in hint and bool(hint) == bool(said)
+
+
+def test_at_a_low_rate_both_images_of_a_pair_are_used(tracker):
+    """The visible image comes first, and is older than `health.silent_after` when the pair is known."""
+    assert tracker.set_parameters(health__silent_after=0.05)[0].successful
+
+    def send():
+        stamp = tracker.next_stamp(10**9)
+        tracker.send(visible=stamp)
+        tracker.spin(0.3)
+        tracker.send(thermal=stamp)
+        tracker.spin(0.3)
+
+    try:
+        begin = len(tracker.targets)
+        pairs = lambda: [one for one in tracker.targets[begin:] if not math.isnan(one.sync_error) and one.confidence]
+        tracker.until(lambda: len(pairs()) > 2, "no pairs", send)
+        assert {(target.visible_health, target.thermal_health) for target in pairs()} == {(OK, OK)}
+        tracker.until(lambda: tracker.targets[-1].thermal_health == SILENT, "silence is not reported")
+    finally:
+        assert tracker.set_parameters(health__silent_after=1.0)[0].successful
+
+
 @pytest.mark.parametrize("late", ["visible", "thermal"])
 def test_a_camera_that_starts_late_joins(start_tracker, late, request):
     """The first seconds have one camera only: it is used, and the pairs after are of equal stamps."""
@@ -151,6 +190,54 @@ def test_a_camera_that_starts_late_joins(start_tracker, late, request):
     begin = len(tracker.targets)
     tracker.pump(lambda: len(pairs_since(tracker, begin)) > 2, "no pairs once both are there")
     assert all(visible == thermal for visible, thermal in pairs_since(tracker, begin).items())
+
+
+@pytest.mark.parametrize("silent_after", [1.0, 30.0], ids=["given up waiting", "waiting"])
+def test_the_first_images_of_a_lone_camera_can_be_initialised_on(tracker, silent_after):
+    """Also while they wait for a partner still; sensors' messages may get lost, so the nearest to the first counts."""
+    assert tracker.transition("deactivate") and tracker.transition("activate")
+    assert tracker.set_parameters(health__silent_after=silent_after)[0].successful
+    tracker.diagnostics["visible received"], sent, begin = "0", [], len(tracker.targets)
+
+    def send():
+        sent.append(tracker.next_stamp(100_000_000))
+        tracker.send(visible=sent[-1])
+        tracker.spin(0.1)
+
+    published = lambda: any(to_nanoseconds(target.visible_stamp) for target in tracker.targets[begin:])
+    received = lambda: tracker.diagnostics["visible received"] != "0"
+    tracker.until(published if silent_after == 1.0 else received, "no image arrives", send)
+    response = tracker.init(BOX, stamp=sent[0])
+    assert tracker.set_parameters(health__silent_after=1.0)[0].successful
+    assert response.success, response.message
+    tracker.until(lambda: tracker.targets[-1].id == response.id, "the target is not taken up")
+    first = next(target for target in tracker.targets if target.id == response.id)
+    assert to_nanoseconds(first.visible_stamp) - sent[0] < 250_000_000
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_a_target_given_on_the_thermal_image_alone_is_followed_when_the_visible_camera_joins(tracker, calibrated):
+    """Before, its box is in thermal pixels, unless camera_info has told the visible image's size."""
+    assert tracker.transition("deactivate") and tracker.transition("activate")
+    begin = len(tracker.targets)
+
+    def send():
+        if calibrated:
+            tracker.publish("visible/camera_info", CameraInfo(width=320, height=240, k=np.eye(3).ravel(), d=[0.0] * 5))
+        tracker.send(thermal=tracker.next_stamp())
+
+    thermal_alone = lambda: any(to_nanoseconds(target.thermal_stamp) for target in tracker.targets[begin:])
+    tracker.pump(thermal_alone, "thermal is not used", send)
+    response = tracker.init((50, 40, 20, 20), image=1)
+    assert response.success, response.message
+    tracker.until(lambda: tracker.targets[-1].id == response.id, "the target is not taken up")
+    first = next(target for target in tracker.targets if target.id == response.id)
+    assert (first.x, first.y, first.width, first.height) == (BOX if calibrated else (50, 40, 20, 20))
+    assert (first.x_norm, first.width_norm) == pytest.approx((100 / 320, 40 / 320))
+    tracker.pump(lambda: both_used(tracker), "the visible camera does not join")
+    joined = tracker.targets[-1]
+    assert (joined.id, joined.state) == (response.id, TrackedTarget.TRACKING)
+    assert joined.width / joined.width_norm == pytest.approx(320)
 
 
 def test_a_looped_bag_goes_on(tracker):

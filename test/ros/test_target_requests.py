@@ -11,6 +11,7 @@ from tpf_ros.target_requests import (
     BAD_BOX,
     BAD_IMAGE,
     FUSED,
+    NO_IMAGE_YET,
     STAMP_TOO_OLD,
     THERMAL,
     VISIBLE,
@@ -61,6 +62,10 @@ def test_a_thermal_box_becomes_the_upright_box_around_its_corners(buffer):
     assert refused(Drawn((10, 20, 30, 40), THERMAL, stamp), buffer, away, None).code == BAD_BOX
     unknown = refused(Drawn((10, 20, 30, 40), THERMAL, stamp), buffer, None, None)
     assert unknown.code == BAD_IMAGE and "camera_info" in str(unknown)
+    # Everything right of x = 50 is behind the horizon: a corner maps to the other side.
+    horizon = Registration.homography([[1, 0, 0], [0, 1, 0], [-0.02, 0, 1]])
+    beyond = refused(Drawn((40, 40, 40, 20), THERMAL, stamp), buffer, horizon, None)
+    assert beyond.code == BAD_BOX and "horizon" in str(beyond)
     missing = refused(Drawn((10, 20, 30, 40), THERMAL), buffer, IDENTITY, None)
     assert missing.code == BAD_IMAGE and "visible" in str(missing)
 
@@ -72,6 +77,19 @@ def test_a_box_on_the_fused_image_is_in_its_geometry(buffer):
     assert seen.stamp == 11 * SECOND and box == (100, 82, 16, 16)
     seen, box = find_target(Drawn((0, 128, 64, 64), FUSED), buffer, IDENTITY, regions)
     assert seen.stamp == 12 * SECOND and box == (0, 64, 32, 32), "the newest that there is a fused image of"
+    twice = [*regions[:1], (11 * SECOND, Crop(100, 50, side=128, size=256)), *regions[1:]]
+    assert find_target(Drawn((0, 128, 64, 64), FUSED, 11 * SECOND), buffer, IDENTITY, twice)[1] == (100, 114, 32, 32)
     assert refused(Drawn((300, 0, 9, 9), FUSED), buffer, IDENTITY, regions).code == BAD_BOX
     assert refused(Drawn((0, 0, 9, 9), FUSED, 10 * SECOND), buffer, IDENTITY, regions).code == BAD_IMAGE
     assert refused(Drawn((0, 0, 9, 9), FUSED), buffer, IDENTITY, []).code == BAD_IMAGE
+
+
+@pytest.mark.parametrize("image", [VISIBLE, THERMAL, FUSED])
+def test_before_the_first_image_there_is_none_to_draw_on(image):
+    assert refused(Drawn((0, 0, 9, 9), image), FrameBuffer(SECOND), IDENTITY, []).code == NO_IMAGE_YET
+
+
+def test_a_click_by_a_clock_that_is_ahead_means_the_newest_image(buffer):
+    ahead = Drawn((10, 10, 20, 20), VISIBLE, 60 * SECOND, clicked=True)
+    assert find_target(ahead, buffer, IDENTITY, None)[0].stamp == 13 * SECOND
+    assert refused(Drawn((10, 10, 20, 20), VISIBLE, 60 * SECOND), buffer, IDENTITY, None).code == STAMP_TOO_OLD

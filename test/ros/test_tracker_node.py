@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from geometry_msgs.msg import PointStamped
+from geometry_msgs.msg import Point, PointStamped
 from sensor_msgs.msg import CameraInfo, Image, RegionOfInterest
 from std_msgs.msg import Float32, Header
 from std_srvs.srv import SetBool
@@ -180,11 +180,18 @@ def test_topics_choose_targets_too(tracker):
     tracker.publish("tpf_tracker/click", click)
     # 20 thermal px are 40 visible ones.
     assert box_of(wait_for_target(tracker, last + 3)) == pytest.approx((100, 80, 40, 40))
+    # Foxglove stamps a click by its own clock.
+    click.header = Header(frame_id="visible_optical", stamp=to_stamp(tracker.next_stamp() + 60 * 10**9))
+    tracker.publish("tpf_tracker/click", click)
+    assert box_of(wait_for_target(tracker, last + 4)) == pytest.approx((50, 40, 20, 20))
+    # rqt_image_view says neither when nor on which image.
+    tracker.publish("tpf_tracker/debug_image_mouse_left", Point(x=120.0, y=100.0))
+    assert box_of(wait_for_target(tracker, last + 5)) == pytest.approx((110, 90, 20, 20))
     # A bad one is only reported.
     click.point.x = math.nan
     tracker.publish("tpf_tracker/click", click)
     tracker.pump(lambda: "~/click refused: box" in tracker.log(), "the refusal is not logged")
-    assert tracker.targets[-1].id == last + 3
+    assert tracker.targets[-1].id == last + 5
 
 
 def test_switched_off_it_tracks_nothing_and_remembers_the_target(tracker):
@@ -245,6 +252,36 @@ def test_bearings_need_a_calibration_of_the_same_size(tracker):
     tracker.pump(lambda: math.isnan(tracker.targets[-1].bearing_x), "a bearing comes from another resolution's numbers")
 
 
+def test_a_plane_needs_calibrations_of_the_images_sizes(tracker):
+    """As the thermal image is half the visible one's size, so is its camera matrix."""
+
+    def publish(stream, width, height, focal):
+        info = CameraInfo(width=width, height=height, distortion_model="plumb_bob", d=[0.0] * 5)
+        info.k = [focal, 0.0, width / 2 - 0.5, 0.0, focal, height / 2 - 0.5, 0.0, 0.0, 1.0]
+        tracker.publish(f"{stream}/camera_info", info)
+
+    def wait_for_complaint(text):
+        complains = lambda: text in tracker.levels["tracker"][1]
+        tracker.pump(complains, f"no diagnostics say {text!r}")
+
+    assert tracker.set_parameters(registration__method="plane")[0].successful
+    try:
+        publish("visible", 320, 240, 300.0)
+        wait_for_complaint("plane waits for camera_info")
+        publish("thermal", 640, 480, 600.0)
+        wait_for_complaint("thermal/camera_info is for images of 640x480, those received have 160x120")
+        assert "thermal/camera_info is for images of 640x480" in tracker.log()
+        refused = tracker.init((50, 40, 20, 20), image=InitTarget.Request.THERMAL)
+        assert refused.error_code == BAD_IMAGE and "camera_info" in refused.message
+        publish("thermal", 160, 120, 150.0)
+        tracker.pump(lambda: tracker.levels["tracker"] == (b"\x00", "idle"), "it is not used once it fits")
+        response = tracker.init((50, 40, 20, 20), image=InitTarget.Request.THERMAL)
+        assert response.success, response.message
+        assert box_of(wait_for_target(tracker, response.id)) == pytest.approx(BOX)
+    finally:
+        assert tracker.set_parameters(registration__method="identity")[0].successful
+
+
 def test_bad_images_are_dropped_counted_and_named(tracker):
     good = tracker.show()
     bad = {
@@ -302,17 +339,20 @@ def test_diagnostics_say_what_runs_and_how_fast(tracker):
     assert 50 < float(values["peak memory (MB)"]) < 1500
 
 
-def test_a_new_image_size_is_an_error_until_the_target_is_given_again(tracker):
+def test_in_images_of_a_new_size_the_target_is_taken_up_again(tracker):
     tracker.show()
-    wait_for_target(tracker, tracker.init(BOX).id)
+    response = tracker.init(BOX)
+    wait_for_target(tracker, response.id)
     small = np.random.default_rng(0).integers(0, 255, (120, 160, 3)).astype(np.uint8)
 
     def send_small():
         stamp = tracker.next_stamp()
         tracker.send(stamp, stamp, visible_image=small ^ (stamp % 7))
 
-    tracker.pump(lambda: tracker.targets[-1].state == TrackedTarget.ERROR, "it goes on as if nothing was", send_small)
-    assert "160x120" in tracker.log()
-    response = tracker.init((10, 10, 20, 20))
-    tracker.pump(lambda: tracker.targets[-1].id == response.id, "the target is not taken up", send_small)
-    assert tracker.targets[-1].state == TrackedTarget.TRACKING
+    begin = len(tracker.targets)
+    image_width = lambda target: round(target.width / target.width_norm)
+    tracker.pump(lambda: image_width(tracker.targets[-1]) == 160, "no small image is used", send_small)
+    first = next(k for k, target in enumerate(tracker.targets[begin:], begin) if image_width(target) == 160)
+    before, after = tracker.targets[first - 1 : first + 1]
+    assert (after.id, after.state) == (response.id, TrackedTarget.TRACKING)
+    assert (after.x, after.y, after.width) == pytest.approx((before.x / 2, before.y / 2, before.width / 2))

@@ -19,6 +19,7 @@ from tpf_ros.worker import Source, Worker
 BOX = (30.0, 30.0, 20.0, 20.0)
 GOOD = (Health.OK, Health.OK)
 SETTINGS = Settings.from_values({"tracker.coast_score": 0.0, "output.timeout": 0.1})
+PATIENT = Settings.from_values({"tracker.coast_score": 0.0, "output.timeout": 60.0})
 PERIOD = 50_000_000
 
 
@@ -27,7 +28,7 @@ class Gate:
 
     def __init__(self, session):
         self._session, self.config, self.info = session, session.config, session.info
-        self.open, self.entered = threading.Event(), threading.Semaphore(0)
+        self.open, self.entered, self.broken = threading.Event(), threading.Semaphore(0), False
         self.open.set()
 
     def fuse(self, visible, thermal):
@@ -36,6 +37,8 @@ class Gate:
     def predict(self, *images):
         self.entered.release()
         assert self.open.wait(60)
+        if self.broken:
+            raise RuntimeError("out of memory")
         return self._session.predict(*images)
 
 
@@ -62,11 +65,12 @@ class Bench:
             self.results.append(result)
             self._arrived.notify_all()
 
-    def add(self, health=GOOD, width=96):
+    def add(self, health=GOOD, size=(96, 96), visible=True):
         """Put a frame into buffer and mailbox; its stamp is its number times PERIOD."""
         self._number += 1
         rng = np.random.default_rng(self._number)
-        frame = Frame(rng.integers(0, 255, (96, width, 3), np.uint8), rng.integers(0, 255, (96, width), np.uint8))
+        image = rng.integers(0, 255, (size[1], size[0], 3), np.uint8) if visible else None
+        frame = Frame(image, rng.integers(0, 255, (96, 96), np.uint8))
         stamp = self._number * PERIOD
         seen = self.buffer.append(frame, stamp, stamp, Source(self._number, "visible", 0, health))
         self.worker.offer(seen)
@@ -159,11 +163,47 @@ def test_the_last_of_several_requests_counts(bench):
 
 def test_an_error_of_the_model_is_one_bad_result(bench):
     bench.track()
-    wide = bench.add(width=128)
-    failed = bench.wait_for(wide)
+    bench.gate.broken = True
+    failed = bench.wait_for(bench.add())
     assert failed.state is State.ERROR and failed.box == BOX and failed.score == 0
-    assert bench.worker.failed == 1 and "128x96" in bench.reports[0]
+    assert bench.worker.failed == 1 and "out of memory" in bench.reports[0]
+    bench.gate.broken = False
     assert bench.wait_for(bench.add()).state is State.TRACKING
+
+
+def test_in_an_image_of_another_size_the_target_is_taken_up_again(bench):
+    bench.track()
+    wide = bench.wait_for(bench.add(size=(192, 144)))
+    assert (wide.state, wide.id, wide.box) == (State.TRACKING, 1, (60.0, 45.0, 40.0, 30.0))
+    assert bench.wait_for(bench.add(size=(192, 144))).state is State.TRACKING
+    assert bench.worker.failed == 0
+
+
+@pytest.mark.parametrize(
+    ("registration", "box"),
+    [
+        (Registration.identity(), (60.0, 60.0, 40.0, 40.0)),
+        (Registration.homography([2, 0, 0, 0, 2, 0, 0, 0, 1]), BOX),
+    ],
+    ids=["thermal pixels", "visible pixels already"],
+)
+def test_a_target_given_before_the_first_visible_image_is_followed_into_it(bench, registration, box):
+    bench.worker.apply(SETTINGS, registration)
+    bench.wait_for(seen := bench.add(visible=False))
+    bench.worker.init(seen, BOX, 1)
+    bench.wait(lambda result: result.id == 1)
+    joined = bench.wait_for(bench.add(size=(192, 192)))
+    assert (joined.state, joined.id) == (State.TRACKING, 1)
+    assert joined.box == pytest.approx(box)
+
+
+def test_a_lost_target_is_not_taken_up_in_an_image_of_another_size(bench):
+    strict = Settings.from_values({"tracker.coast_score": 1.0, "tracker.recover_score": 1.0, "tracker.lost_after": 0})
+    bench.worker.apply(strict, Registration.identity())
+    bench.track()
+    assert bench.wait_for(bench.add()).state is State.LOST
+    assert bench.wait_for(bench.add(size=(192, 144))).state is State.ERROR
+    assert "192x144" in bench.reports[0]
 
 
 def test_without_frames_the_state_says_what_can_still_be_seen(bench):
@@ -175,6 +215,24 @@ def test_without_frames_the_state_says_what_can_still_be_seen(bench):
     assert bench.wait(lambda result: result.health == bench.health).state is State.COASTING
     bench.health = (Health.SILENT, Health.SILENT)
     assert bench.wait(lambda result: result.health == bench.health).state is State.ERROR
+
+
+def test_requests_are_met_at_once_while_nothing_comes(bench):
+    bench.track()
+    bench.worker.apply(PATIENT, Registration.identity())
+    time.sleep(0.5)
+    bench.results.clear()
+    begin = time.monotonic()
+    bench.worker.reset()
+    assert bench.wait(lambda result: True).state is State.IDLE
+    bench.worker.init(bench.buffer.find(0), BOX, 2)
+    assert bench.wait(lambda result: True).state is State.TRACKING
+    bench.worker.enable(False)
+    assert bench.wait(lambda result: True).state is State.IDLE
+    assert time.monotonic() - begin < PATIENT.output.timeout / 2
+    bench.worker.apply(PATIENT, Registration.identity())
+    time.sleep(0.5)
+    assert not bench.results, "new settings are no news of the target"
 
 
 def test_what_a_camera_in_bad_health_sends_is_not_used(bench):
