@@ -63,7 +63,7 @@ def test_a_looped_replay_initialises_each_pass_and_reports_what_came_out(bag, tm
     assert frames["paired"] <= frames["visible_received"] <= 2 * pairs
     frames_or_lone_images = frames["visible_received"] + frames["thermal_received"] - frames["paired"]
     assert frames["processed"] + frames["dropped"] <= frames_or_lone_images
-    assert 4 <= frames["results"] <= 2 * pairs
+    assert 4 <= frames["results"] <= 2 * pairs + 1  # the second pass's first frame may come once with each target
     assert frames["fused_images"] > 0
     assert summary["latency_ms"]["p50"] > 0
     assert summary["iou"]["frames"] > 0
