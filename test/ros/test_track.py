@@ -193,10 +193,7 @@ def test_a_thermal_clock_that_is_off_is_pointed_out(tmp_path, capsys):
     bag = write_bag(tmp_path / "bag", 20, behind=10 * 10**9)
     (tmp_path / "offset.yaml").write_text("/**: {ros__parameters: {sync: {thermal_offset: 10.0}}}")
     arguments = ["--visible", str(bag), "--thermal", str(bag), *BOX, *UNTRAINED, "--out", str(tmp_path / "boxes.csv")]
-    assert cli.main(["track", *arguments]) == 2
-    said = capsys.readouterr().err
-    assert "can be used is frame 16; by the moments" in said and "should be near 10.000" in said
-    assert cli.main(["track", *arguments, "--start", "16"]) == 0
+    assert cli.main(["track", *arguments]) == 0
     said = capsys.readouterr().out
     assert "without a usable thermal image" in said and "should be near 10.000" in said
     arguments += ["--params-file", str(tmp_path / "offset.yaml"), "--end", "3"]
