@@ -54,8 +54,11 @@ def _tokens(config: ModelConfig) -> dict[str, int]:
 
 
 def _as_text(description: dict) -> str:
-    """One `name: value` a line, nested names joined by dots, values aligned."""
-    lines = list(_flatten("", description))
+    """One `name: value` a line, nested names joined by dots, values aligned.
+
+    Of the runs that the weights descend from only the last is shown: each tells as much again as the one after it.
+    """
+    lines = [(name, value) for name, value in _flatten("", description) if ".provenance." not in name]
     width = max(len(name) for name, _ in lines) + 2
     return "\n".join(f"{name + ':':<{width}}{value}" for name, value in lines)
 

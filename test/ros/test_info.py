@@ -36,6 +36,13 @@ def test_the_weights_that_ship_say_what_they_were_trained_on(capsys):
     assert weights["step"] > 0 and all(source["licence"] for source in weights["data"].values())
 
 
+def test_the_text_is_about_the_last_run_and_the_json_about_all(capsys):
+    assert cli.main(["info", "--model", "small", "--device", "cpu"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) < 60 and max(map(len, lines)) < 200
+    assert "provenance" in info(capsys, "--model", "small")["weights"]["start"]["weights"]
+
+
 def test_a_model_without_weights_is_described_all_the_same(capsys):
     assert info(capsys, "--model", "base")["weights"] == {"source": "none shipped"}
 
