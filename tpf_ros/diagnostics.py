@@ -185,7 +185,7 @@ def tracker_report(worker: Worker, info: SessionInfo, outcomes: Outcomes, rates:
 
 
 def provenance(info: SessionInfo) -> str:
-    """The short part of the weights' provenance; `tpf info` prints all of it."""
+    """The short part of the weights' provenance; `tpf info --json` prints all of it."""
     return ", ".join(f"{key}: {value}" for key, value in info.weights.items() if isinstance(value, (str, int, float)))
 
 
