@@ -50,7 +50,9 @@ def resolve_backend(name: str, device: torch.device | str) -> str:
 @functools.cache
 def _choose(device: str) -> str:
     fastest = _FASTEST.get(device)
-    reason = _UNAVAILABLE[fastest](torch.device(device)) if fastest else f"there is no other on {device!r}"
+    if fastest is None:
+        return "blocked"
+    reason = _UNAVAILABLE[fastest](torch.device(device))
     if reason is None:
         return fastest
     _log.warning("selective scan: blocked, several times slower than %s, because %s", fastest, reason)
