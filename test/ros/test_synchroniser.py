@@ -256,11 +256,11 @@ def test_a_lost_frame_costs_its_own_pair_only():
 
 
 def test_the_suggestion_is_of_the_clocks_as_they_are():
-    """Both cameras' clocks fall back by an hour, the thermal one a second later."""
+    """Both cameras' clocks fall back by an hour, the thermal one two seconds later."""
     cameras = camera("visible"), camera("thermal", clock_error=40 * MS)
     fallen = [
         [replace(shot, stamp=shot.stamp - 3600 * S * (shot.capture > when)) for shot in shots]
-        for shots, when in zip(cameras, (18 * S, 19 * S))
+        for shots, when in zip(cameras, (17 * S, 19 * S))
     ]
     synchroniser = nearest()
     play(synchroniser, *fallen)

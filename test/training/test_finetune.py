@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from tpf_training.finetune import fuse_batch, parse_arguments, start_network, train
+from tpf_training.finetune import fuse_batch, parse_arguments, start_network, train, trainable_groups
 from tpf_training.losses.task import task_loss
 from tpf_training.sampling import build_mixture, collate
 from tpf_training.sampling.mixture import WEIGHTS
@@ -58,6 +58,20 @@ def test_a_source_that_is_unknown_or_has_no_weight_is_refused(data_root, tmp_pat
     with pytest.raises(SystemExit):
         arguments(data_root, tmp_path, f"--source={value}")
     assert repr(value) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rate", [0.0, 1e-3])
+def test_the_fusion_adapter_learns_unless_its_rate_is_0(data_root, tmp_path, rate):
+    options = arguments(data_root, tmp_path, "--fusion=pfa", f"--fusion-lr={rate}")
+    network = start_network(options)[0].train()
+    trainable_groups(network, options)
+    names = [f"{crop}_{camera}" for crop in ("template", "dynamic", "search") for camera in ("visible", "thermal")]
+    crops = {name: torch.rand(1, 3, 64, 64) for name in names}
+    fused = fuse_batch(network, crops, torch.device("cpu"))
+    assert all(image.requires_grad == bool(rate) for image in fused)
+    if rate:
+        sum(image.square().sum() for image in fused).backward()
+        assert network.fusion.decoder.weight.grad.abs().max() > 0
 
 
 def test_one_batch_is_learnt(data_root, tmp_path):
