@@ -22,12 +22,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tpf_model.config import load_variant
 from tpf_model.network import TPFNetwork
-from tpf_model.weights import save_network
+from tpf_model.weights import load_network, save_network
 from tpf_training.datasets.record import DatasetError
 from tpf_training.initial_weights import load_encoder
 from tpf_training.losses.task import task_loss
 from tpf_training.provenance import describe, origin
 from tpf_training.sampling import Mixture, build_mixture, check_weights, collate, default_cache
+from tpf_training.teacher import Captured, Teacher
+from tpf_training.weight_selection import select_weights
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,13 @@ def train(args: argparse.Namespace) -> None:
     mixture = build_mixture(args.data, dict(args.source), args.cache, args.seed)
     network, start = start_network(args)
     network.to(device).train()
+    teacher = Teacher(args.teacher, None, network).to(device).train() if args.teacher else None
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(args.average), use_buffers=True)
-    optimiser = torch.optim.AdamW(trainable_groups(network, args), weight_decay=1e-4)
+    groups = trainable_groups(network, args)
+    if teacher:
+        projections = list(teacher.projections.parameters())
+        groups.append({"params": projections, "lr": args.head_lr, "peak": args.head_lr})
+    optimiser = torch.optim.AdamW(groups, weight_decay=1e-4)
     step = resume(args.run / "state.pt", network, average, optimiser) if args.resume else 0
     schedule = Schedule(args.steps, args.warmup, args.decay)
     loader = torch.utils.data.DataLoader(
@@ -120,8 +127,13 @@ def train(args: argparse.Namespace) -> None:
             group["lr"] = group["peak"] * schedule.factor(step)
         fused = fuse_batch(network, batch, device)  # in float32, as in the tracker
         with torch.autocast(device.type, torch.bfloat16, enabled=args.amp):
-            prediction = network(*fused)
+            with Captured(network.encoder) as captured:
+                prediction = network(*fused)
+            distillation = teacher(captured, fused) if teacher else 0.0
         loss, parts = task_loss(prediction, batch["box"].to(device))
+        if teacher:
+            loss = loss + args.teacher_weight * distillation
+            parts["distillation"] = distillation.item()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], 1.0)
@@ -141,6 +153,10 @@ def start_network(args: argparse.Namespace) -> tuple[TPFNetwork, dict]:
     if args.weights:
         load_start(network, args.weights)
         return network, {"weights": origin(args.weights)}
+    if args.teacher:
+        large, provenance = load_network(args.teacher)
+        select_weights(network, large)
+        return network, {"selected from": {"model": args.teacher, "provenance": provenance}}
     if args.encoder:
         unused = load_encoder(network.encoder, args.encoder)
         print(f"encoder starts from {args.encoder.name}; unused in it: {', '.join(unused) or 'nothing'}")
@@ -227,6 +243,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--fusion", choices=["pfa", "addition"], default="pfa")
     parser.add_argument("--encoder", type=Path, help="pretrained plain ViT (safetensors, timm's names) to start from")
     parser.add_argument("--weights", type=Path, help="whole network to start from (safetensors)")
+    parser.add_argument("--teacher", help="model whose shipped weights the encoder learns to imitate, and starts from")
+    parser.add_argument("--teacher-weight", type=float, default=4.0, help="of the distillation loss beside the task's")
     parser.add_argument("--resume", action="store_true", help="go on from the run folder's state")
     parser.add_argument("--steps", type=int, default=2000, help="steps of the whole run")
     parser.add_argument("--batch", type=int, default=16, help="samples a step")
