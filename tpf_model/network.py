@@ -13,7 +13,10 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class TPFNetwork(nn.Module):
-    """Fuse each crop once with `fuse`, then predict with `forward` on fused crops: a template is fused only once."""
+    """Fuse each crop once with `fuse`, then predict with `forward` on fused crops: a template is fused only once.
+
+    `forward` is `encode`, then `predict`; training also learns from the features between them.
+    """
 
     def __init__(self, config: ModelConfig, scan: str = "auto"):
         super().__init__()
@@ -32,7 +35,14 @@ class TPFNetwork(nn.Module):
 
     def forward(self, template: Tensor, dynamic: Tensor, search: Tensor) -> Prediction:
         """Fused crops (B, 3, T, T), (B, 3, T, T), (B, 3, S, S), in [0, 1] up to the adapter's overshoot."""
-        features = self.encoder(*((crop - self.mean) / self.std for crop in (template, dynamic, search)))
+        return self.predict(self.encode(template, dynamic, search))
+
+    def encode(self, template: Tensor, dynamic: Tensor, search: Tensor) -> Tensor:
+        """Fused crops as `forward` takes them -> the search's features (B, search_tokens, C), rows first."""
+        return self.encoder(*((crop - self.mean) / self.std for crop in (template, dynamic, search)))
+
+    def predict(self, features: Tensor) -> Prediction:
+        """The head's maps of features as `encode` gives them."""
         batch, tokens, width = features.shape
         cells = self.config.search_size // self.config.patch
         return self.head(features.transpose(1, 2).reshape(batch, width, cells, cells))

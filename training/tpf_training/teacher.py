@@ -39,7 +39,7 @@ class Teacher(nn.Module):
         """
         theirs = Captured(self.network.encoder)
         with torch.no_grad(), theirs:
-            self.network.encoder(*((image - self.network.mean) / self.network.std for image in images))
+            self.network.encode(*images)
         losses = [
             1 - functional.cosine_similarity(project(ours).float(), wanted.float(), dim=-1).mean()
             for project, ours, wanted in zip(self.projections, captured.tokens, theirs.tokens)
