@@ -5,8 +5,9 @@ import torch
 from safetensors.torch import save_file
 from timm.layers import resample_abs_pos_embed
 
-from tpf_model.backbone import VisionTransformer
-from tpf_training.initial_weights import load_encoder
+from tpf_model.config import ModelConfig
+from tpf_model.network import TPFNetwork
+from tpf_training.initial_weights import load_initial_weights
 
 
 def timm_reference() -> torch.nn.Module:
@@ -33,8 +34,8 @@ def one_stream_of_timms_parts(reference, template, dynamic, search):
 def test_features_equal_timms(tmp_path):
     reference = timm_reference()
     save_file(reference.state_dict(), tmp_path / "vit.safetensors")
-    ours = VisionTransformer(192, 12, 3, 16, template_tokens=64, search_tokens=256).eval()
-    assert load_encoder(ours, tmp_path / "vit.safetensors") == []
+    network = TPFNetwork(ModelConfig("test", width=192, depth=12, heads=3, head_channels=16, fusion="addition")).eval()
+    assert not load_initial_weights(network, tmp_path / "vit.safetensors").unused
     crops = torch.rand(2, 3, 128, 128), torch.rand(2, 3, 128, 128), torch.rand(2, 3, 256, 256)
     expected = one_stream_of_timms_parts(reference, *crops)
-    torch.testing.assert_close(ours(*crops), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(network.encoder(*crops), expected, rtol=1e-4, atol=1e-4)

@@ -9,7 +9,8 @@ from tpf_model.network import TPFNetwork, count_parameters
 from tpf_model.weights import save_network
 from tpf_training.drf.decoupling import Decoupling
 
-TINY = ModelConfig("test", width=64, depth=2, heads=2, head_channels=16, fusion="addition", template_size=32, search_size=64)
+SIZES = {"width": 64, "depth": 2, "heads": 2, "head_channels": 16, "template_size": 32, "search_size": 64}
+TINY = ModelConfig("test", fusion="addition", **SIZES)
 LOSSES = ["repulsion_visible", "reconstruction_visible", "repulsion_thermal", "reconstruction_thermal"]
 
 

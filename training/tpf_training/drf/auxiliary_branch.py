@@ -20,5 +20,7 @@ class AuxiliaryBranch(nn.Module):
         self.encoder = VisionTransformer(
             config.width, config.depth, config.heads, config.patch, config.template_tokens, config.search_tokens
         )
-        cells = config.search_size // config.patch
-        self.decoder = Decoder(config.width, cells, config.patch, decoder_width, decoder_depth) if reconstruction else None
+        self.decoder = None
+        if reconstruction:
+            cells = config.search_size // config.patch
+            self.decoder = Decoder(config.width, cells, config.patch, decoder_width, decoder_depth)

@@ -17,9 +17,10 @@ from tpf_training.losses.repulsion import repulsion_loss
 class Decoupling(nn.Module):
     """The auxiliary branches of both modalities, needed while training only, and their losses.
 
-    visible, thermal: which modalities have a branch; repulsion, reconstruction: which losses there are; margin: the cosine
-    that repulsion tolerates; frozen_blocks: first blocks of the auxiliary encoders that do not learn; decoder_width and
-    decoder_depth: as published. For `base`, 290.2 M parameters with the tracker's own. ValueError if nothing is left.
+    visible, thermal: which modalities have a branch; repulsion, reconstruction: which losses there are; margin: the
+    cosine that repulsion tolerates; frozen_blocks: first blocks of the auxiliary encoders that do not learn;
+    decoder_width and decoder_depth: as published. For `base`, 290.2 M parameters together with the tracker's.
+    ValueError for no modality, no loss, or a number out of its range.
     """
 
     def __init__(
@@ -60,15 +61,15 @@ class Decoupling(nn.Module):
     ) -> dict[str, Tensor]:
         """Scalars `repulsion_visible`, `reconstruction_visible`, `repulsion_thermal`, `reconstruction_thermal`.
 
-        task_features: `TPFNetwork.encode` of the fused crops, (B, L, C); crops: a modality's template, dynamic template
-        and search crop, (B, 3, T, T), (B, 3, T, T), (B, 3, S, S) in [0, 1]. L_rep + L_rec is the sum of all values; the
-        caller weighs it with lambda. A loss or modality that is switched off is not in the dict.
+        task_features: `TPFNetwork.encode` of the fused crops, (B, L, C); crops: a modality's template, dynamic
+        template and search crop, (B, 3, T, T), (B, 3, T, T), (B, 3, S, S) in [0, 1]. L_rep + L_rec is the sum of all
+        values; the caller weighs it with lambda. A loss or modality that is switched off is not in the dict.
 
-        Both losses teach the task features, too, and the fusion through them: repulsion turns both sets of features away
-        from each other, reconstruction keeps them complete together. What is reconstructed is the image as the
-        encoder sees it, ImageNet-normalised: of raw pixels the error would be twenty times as small, and next to nothing
-        beside the task loss; MAE's normalisation of each patch would take away brightness and contrast, which
-        are what a tracker can best do without.
+        Both losses teach the task features, too, and the fusion through them: repulsion turns both sets of features
+        away from each other, reconstruction keeps them complete together. What is reconstructed is the image as the
+        encoder sees it, ImageNet-normalised: of raw pixels the error would be twenty times as small, next to nothing
+        beside the task loss; MAE's normalisation of each patch would take away brightness and contrast, which are
+        just what task-irrelevant features are to take up.
         """
         losses, crops = {}, {"visible": visible_crops, "thermal": thermal_crops}
         for modality, branch in self.branches.items():
