@@ -65,8 +65,12 @@ def test_the_fusion_adapter_learns_unless_its_rate_is_0(data_root, tmp_path, rat
     options = arguments(data_root, tmp_path, "--fusion=pfa", f"--fusion-lr={rate}")
     network = start_network(options)[0].train()
     trainable_groups(network, options)
-    names = [f"{crop}_{camera}" for crop in ("template", "dynamic", "search") for camera in ("visible", "thermal")]
-    crops = {name: torch.rand(1, 3, 64, 64) for name in names}
+    channels = {"visible": 3, "thermal": 1}
+    names = [(crop, camera) for crop in ("template", "dynamic", "search") for camera in channels]
+    crops = {
+        f"{crop}_{camera}": torch.randint(0, 256, (1, channels[camera], 64, 64), dtype=torch.uint8)
+        for crop, camera in names
+    }
     fused = fuse_batch(network, crops, torch.device("cpu"))
     assert all(image.requires_grad == bool(rate) for image in fused)
     if rate:

@@ -10,8 +10,10 @@ import torch
 from tpf_training.datasets.frame_store import Wanted, load_frames
 from tpf_training.datasets.record import Clip, DatasetError
 from tpf_training.datasets.rgbt_video import read_rgbt_video
-from tpf_training.sampling import build_mixture, collate
-from tpf_training.sampling.clip_source import MAX_GAP, ClipSource, draw_frames
+from tpf_training.augmentation.config import AugmentationConfig
+from tpf_training.sampling import build_mixture, collate, to_float
+from tpf_training.sampling.clip_source import ClipSource, draw_frames
+from tpf_training.sampling.config import SamplingConfig
 from tpf_training.sampling.cut_out import sprites_of_clip
 from tpf_training.sampling.finish import augment_jointly, finish, fractions
 from tpf_training.sampling.mixture import WEIGHTS
@@ -26,7 +28,7 @@ def mixture(data_root):
 
 @pytest.fixture(scope="module")
 def walk(data_root):
-    return ClipSource(read_rgbt_video(data_root / "rgbt_video"))
+    return ClipSource(read_rgbt_video(data_root / "rgbt_video"), SamplingConfig())
 
 
 def draw_views(source, seed, present=None):
@@ -57,7 +59,7 @@ def test_boxes_enclose_the_target_before_and_after_the_flip(walk):
                 for image in (view.visible, view.thermal):
                     # Half a source pixel of blur and of compression, at up to 3 crop pixels a source pixel.
                     assert np.abs(bright_box(image) - edges(view.box, view.size)).max() < 4
-            augment_jointly(rng, views)
+            augment_jointly(rng, views, AugmentationConfig())
 
 
 def test_padding_is_black_in_finished_samples_and_the_box_stays(walk, mixture):
@@ -65,7 +67,7 @@ def test_padding_is_black_in_finished_samples_and_the_box_stays(walk, mixture):
     for seed in range(40):
         views, rng = draw_views(walk, seed, present=True)
         inside, box = views[2].inside, fractions(views[2])
-        sample = finish(rng, views, mixture.groups, "rgbt_video")
+        sample = finish(rng, views, mixture.objects, "rgbt_video", AugmentationConfig())
         flipped = sample.box[0] != pytest.approx(box[0])
         assert sample.box == pytest.approx((1 - box[0] - box[2], *box[1:]) if flipped else box)
         if inside is None:
@@ -87,7 +89,7 @@ def test_sometimes_the_search_crop_does_not_show_the_target(mixture, source):
         absent += 1
         if source == "rgbt_video":  # the target is the one bright thing in its images
             assert views[2].visible.max() < 170 and views[2].thermal.max() < 170
-        assert finish(rng, views, mixture.groups, source).box is None
+        assert finish(rng, views, mixture.objects, source, AugmentationConfig()).box is None
     assert 2 < absent < 25
 
 
@@ -97,11 +99,11 @@ def test_frames_are_in_the_order_of_time_and_within_the_gap():
     images = np.zeros((len(frames), 8, 8), np.uint8)
     clip = Clip("clip", None, images, np.ones((len(frames), 4), np.float32), frames)
     rng = np.random.default_rng(0)
-    drawn = {tuple(frames[list(draw_frames(rng, clip))]) for _ in range(500)}
-    assert all(first < second < last <= first + MAX_GAP for first, second, last in drawn)
+    drawn = {tuple(frames[list(draw_frames(rng, clip, 200))]) for _ in range(500)}
+    assert all(first < second < last <= first + 200 for first, second, last in drawn)
     assert {(0, 10, 200), (10, 200, 205), (700, 705, 710)} <= drawn
     with pytest.raises(DatasetError, match="clip"):
-        ClipSource([dataclasses.replace(clip, visible=None, thermal=images[-2:], boxes=clip.boxes[-2:], frames=frames[-2:])])
+        ClipSource([dataclasses.replace(clip, visible=None, thermal=images[-2:], boxes=clip.boxes[-2:], frames=frames[-2:])], SamplingConfig())
 
 
 def test_one_seed_gives_one_sample_of_every_source(data_root, mixture):
@@ -119,6 +121,9 @@ def test_one_seed_gives_one_sample_of_every_source(data_root, mixture):
 def test_a_batch_holds_the_samples_as_the_network_takes_them(mixture):
     samples = [mixture.sample(np.random.default_rng(seed)) for seed in range(3)]
     batch = collate(samples)
+    assert all(tensor.dtype == torch.uint8 for name, tensor in batch.items() if name != "box")
+    assert batch["search_thermal"].shape == (3, 1, 256, 256)
+    batch = to_float(batch, torch.device("cpu"))
     for name, size in (("template", 128), ("dynamic", 128), ("search", 256)):
         for camera, image in zip(("visible", "thermal"), getattr(samples[1], name)):
             tensor = batch[f"{name}_{camera}"]
@@ -129,6 +134,8 @@ def test_a_batch_holds_the_samples_as_the_network_takes_them(mixture):
     boxes = batch["box"][batch["box"].isfinite().all(dim=1)]
     assert len(boxes) == sum(sample.box is not None for sample in samples)
     assert (boxes >= 0).all() and (boxes[:, :2] + boxes[:, 2:] <= 1.0001).all()
+    with pytest.raises(ValueError, match="search_visible.*uint8"):
+        to_float({"search_visible": batch["search_visible"]}, torch.device("cpu"))
 
 
 def test_a_missing_folder_is_named_unless_its_weight_is_0(data_root, tmp_path):

@@ -27,7 +27,7 @@ from tpf_training.datasets.record import DatasetError
 from tpf_training.initial_weights import load_encoder
 from tpf_training.losses.task import task_loss
 from tpf_training.provenance import describe, origin
-from tpf_training.sampling import Mixture, build_mixture, check_weights, collate, default_cache
+from tpf_training.sampling import Mixture, build_mixture, check_weights, collate, default_cache, to_float
 from tpf_training.teacher import Captured, Teacher
 from tpf_training.weight_selection import select_weights
 
@@ -85,10 +85,11 @@ def choose_device(name: str) -> torch.device:
 
 def fuse_batch(network: TPFNetwork, batch: dict, device: torch.device) -> list[torch.Tensor]:
     """The fused template, dynamic template and search crops. A fusion that does not learn runs without a graph."""
+    images = to_float(batch, device)
     learns = any(parameter.requires_grad for parameter in network.fusion.parameters())
     with torch.set_grad_enabled(learns):
         return [
-            network.fuse(batch[f"{name}_visible"].to(device), batch[f"{name}_thermal"].to(device))
+            network.fuse(images[f"{name}_visible"], images[f"{name}_thermal"])
             for name in ("template", "dynamic", "search")
         ]
 

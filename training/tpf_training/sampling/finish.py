@@ -3,59 +3,60 @@
 import cv2
 import numpy as np
 
-from tpf_training.augmentation.degradation import draw_degradation
+from tpf_training.augmentation.config import AugmentationConfig
 from tpf_training.augmentation.misalignment import draw_misalignment, misalign
-from tpf_training.augmentation.photometric import FLIP, GREY, brightness_table, drift_table, to_grey
+from tpf_training.augmentation.photometric import brighten, drift_table, to_grey
 from tpf_training.augmentation.simulate_thermal import draw_simulation
 from tpf_training.augmentation.simulate_visible import draw_visible_simulation
 from tpf_training.sampling.clutter import add_clutter
+from tpf_training.sampling.faults import Degradation, Silence, draw_degradations, draw_silence
 from tpf_training.sampling.sample import Sample
-from tpf_training.sampling.sprites import Sprite
+from tpf_training.sampling.sprites import ObjectPool
 from tpf_training.sampling.view import View
-from tpf_training.weighted import pick
-
-SIMULATE_THERMAL, SIMULATE_VISIBLE = 0.75, 0.4  # for clips without it; otherwise it is absent
-ABSENT = 0.1  # one of the two cameras is silent
-DEGRADED = {("visible", "thermal"): 0.04, ("visible",): 0.28, ("thermal",): 0.15, (): 0.53}
-MISALIGNED = 0.5
-# Which of template, dynamic, search a degradation or absence hits, and how often.
-WHEN = {(2,): 0.4, (1, 2): 0.15, (0, 1, 2): 0.35, (0, 1): 0.1}
 
 
-def finish(rng: np.random.Generator, views: tuple[View, View, View], groups: list[list[Sprite]], source: str) -> Sample:
-    """The augmented sample of `views`. `groups`: objects to paste as clutter."""
-    absent = complete(rng, views)
-    add_clutter(rng, views[2], groups)
-    _drift(rng, views)
-    if absent is None and rng.random() < MISALIGNED:
-        matrix = draw_misalignment(rng)
+def finish(
+    rng: np.random.Generator,
+    views: tuple[View, View, View],
+    objects: ObjectPool | None,
+    source: str,
+    config: AugmentationConfig,
+) -> Sample:
+    """The augmented sample of `views`. `objects`: what to paste as clutter; None without any."""
+    lacking = next((camera for camera in ("visible", "thermal") if getattr(views[0], camera) is None), None)
+    simulated = lacking is not None and rng.random() < getattr(config, f"simulate_{lacking}")
+    silence = draw_silence(rng, None if simulated else lacking, config)
+    degradations = draw_degradations(rng, views, silence, config)
+    old = {(d, index): views[index].earlier(d.moment) for d in degradations if d.moment is not None for index in d.hit}
+    complete(rng, (*views, *old.values()), simulated)
+    for (degradation, index), view in old.items():
+        setattr(views[index], degradation.camera, getattr(view, degradation.camera))
+    if objects:
+        add_clutter(rng, views[2], objects, config.clutter)
+    drift(rng, views, config)
+    if (lacking is None or simulated) and rng.random() < config.misaligned:
+        matrix = draw_misalignment(rng, config.misalignment_pixels, config.misalignment_scale)
         for view in views:
             view.thermal = misalign(view.thermal, matrix)
-    degrade(rng, views)
-    _stand_in(rng, views, absent)
+    degrade(views, degradations)
+    if silence:
+        stand_in(views, silence)
     for view in views:
         view.blank_padding()
-    augment_jointly(rng, views)
-    pairs = [(np.ascontiguousarray(view.visible), np.ascontiguousarray(view.thermal)) for view in views]
-    return Sample(*pairs, fractions(views[2]) if views[2].present else None, source)
+    augment_jointly(rng, views, config)
+    return Sample(*((view.visible, view.thermal) for view in views), fractions(views[2]) if views[2].present else None, source)
 
 
-def complete(rng: np.random.Generator, views: tuple[View, View, View]) -> str | None:
-    """Give views of a single-modality clip the other one: simulated, or the tracker's stand-in for a silent camera.
-
-    Returns "visible" or "thermal" where that camera is silent, None where both show something of their own.
-    """
+def complete(rng: np.random.Generator, views: tuple[View, ...], simulated: bool) -> None:
+    """Give views of a single-modality clip the other one: made up, or the tracker's stand-in for a silent camera."""
     if views[0].thermal is None:
-        simulate = draw_simulation(rng) if rng.random() < SIMULATE_THERMAL else None
+        thermal = draw_simulation(rng) if simulated else lambda visible, box: thermal_stand_in(visible)
         for view in views:
-            view.thermal = simulate(view.visible, view.box) if simulate else thermal_stand_in(view.visible)
-        return None if simulate else "thermal"
-    if views[0].visible is None:
-        simulate = draw_visible_simulation(rng) if rng.random() < SIMULATE_VISIBLE else None
+            view.thermal = thermal(view.visible, view.box)
+    elif views[0].visible is None:
+        visible = draw_visible_simulation(rng) if simulated else visible_stand_in
         for view in views:
-            view.visible = simulate(view.thermal) if simulate else visible_stand_in(view.thermal)
-        return None if simulate else "visible"
-    return None
+            view.visible = visible(view.thermal)
 
 
 def thermal_stand_in(visible: np.ndarray) -> np.ndarray:
@@ -75,44 +76,42 @@ def fractions(view: View) -> tuple[float, float, float, float]:
     return left, top, right - left, bottom - top
 
 
-def _drift(rng: np.random.Generator, views: tuple[View, View, View]) -> None:
+def drift(rng: np.random.Generator, views: tuple[View, View, View], config: AugmentationConfig) -> None:
+    """Change the exposure of each camera a little from view to view."""
     for view in views:
-        view.visible = cv2.LUT(view.visible, drift_table(rng, 0.7))
-        view.thermal = cv2.LUT(view.thermal, drift_table(rng))
+        if config.visible_drift:
+            view.visible = cv2.LUT(view.visible, drift_table(rng, config.visible_drift))
+        if config.thermal_drift:
+            view.thermal = cv2.LUT(view.thermal, drift_table(rng, config.thermal_drift))
 
 
-def degrade(rng: np.random.Generator, views: tuple[View, View, View]) -> None:
-    """Spoil what the drawn cameras show, each in its own way, in some of the views."""
-    for camera in pick(rng, DEGRADED):
-        change = draw_degradation(rng, camera)
-        for index in pick(rng, WHEN):
-            view = views[index]
-            setattr(view, camera, change(getattr(view, camera), view.box))
+def degrade(views: tuple[View, View, View], degradations: list[Degradation]) -> None:
+    """Spoil what the cameras show in the views that are hit."""
+    for degradation in degradations:
+        if degradation.change:
+            for view in (views[index] for index in degradation.hit):
+                changed = degradation.change(getattr(view, degradation.camera), view.box)
+                setattr(view, degradation.camera, changed)
 
 
-def _stand_in(rng: np.random.Generator, views: tuple[View, View, View], absent: str | None) -> None:
-    """Show the other camera's image for a silent one: throughout where the clip lacks it, else now and then."""
-    if absent is None and rng.random() >= ABSENT:
-        return
-    hit = pick(rng, WHEN) if absent is None else (0, 1, 2)
-    absent = absent or ("visible" if rng.random() < 0.5 else "thermal")
-    for index in hit:
-        view = views[index]
-        if absent == "visible":
+def stand_in(views: tuple[View, View, View], silence: Silence) -> None:
+    """Show the other camera's image, as it is by now, for the silent one."""
+    for view in (views[index] for index in silence.hit):
+        if silence.camera == "visible":
             view.visible = visible_stand_in(view.thermal)
         else:
             view.thermal = thermal_stand_in(view.visible)
 
 
-def augment_jointly(rng: np.random.Generator, views: tuple[View, View, View]) -> None:
+def augment_jointly(rng: np.random.Generator, views: tuple[View, View, View], config: AugmentationConfig) -> None:
     """Flip and grey: one draw for all views. Brightness: one draw per view, the same for both modalities."""
-    flip, grey = rng.random() < FLIP, rng.random() < GREY
+    flip, grey = rng.random() < config.flip, rng.random() < config.grey
     for view in views:
-        table = brightness_table(rng)
-        view.visible, view.thermal = cv2.LUT(view.visible, table), cv2.LUT(view.thermal, table)
+        factor = rng.uniform(1 - config.brightness, 1 + config.brightness)
+        view.visible, view.thermal = brighten(view.visible, factor), brighten(view.thermal, factor)
         if grey:
             view.visible = to_grey(view.visible)
         if flip:
-            view.visible, view.thermal = view.visible[:, ::-1], view.thermal[:, ::-1]
+            view.visible, view.thermal = cv2.flip(view.visible, 1), cv2.flip(view.thermal, 1)
             x, y, w, h = view.box
             view.box = (view.size - x - w, y, w, h)

@@ -6,12 +6,14 @@ import numpy as np
 
 from tpf_model.boxes import Box
 from tpf_model.crop import Crop
+from tpf_training.checks import check_range, check_whole
 
 
 @dataclass(frozen=True)
 class Jitter:
-    """centre: largest shift, in target sizes sqrt(w h), is half of it; scale: standard deviation of the log of w and h.
+    """factor: the crop's side in target sizes sqrt(w h); size: its output pixels; both are the network's.
 
+    centre: largest shift, in target sizes, is half of it; scale: standard deviation of the log of w and h.
     visible: the smallest part of the target's area that must lie in the crop.
     """
 
@@ -20,6 +22,15 @@ class Jitter:
     centre: float = 0.0
     scale: float = 0.0
     visible: float = 0.6
+
+    def __post_init__(self):
+        check_range("factor", self.factor, 1, 16)
+        check_whole("size", self.size, 16)
+        if self.size > 256:
+            raise ValueError(f"size is {self.size}; accepted: 16 to 256 (the noise of the augmentations is no larger)")
+        check_range("centre", self.centre, 0, self.factor * 2)
+        check_range("scale", self.scale, 0, 1)
+        check_range("visible", self.visible, 0, 1)
 
     def crop(self, rng: np.random.Generator, box: Box, attempts: int = 10) -> Crop | None:
         """A jittered crop around `box`, or None if every attempt left the target outside."""
@@ -45,12 +56,6 @@ class Jitter:
             if crop is not None and shown(crop.box_to_crop(box), self.size) == 0:
                 return crop, (x, y, w, h)
         return None
-
-
-TEMPLATE = Jitter(factor=2.0, size=128)
-# The dynamic template is cut around the tracker's own box, which is never exact.
-DYNAMIC = Jitter(factor=2.0, size=128, centre=0.15, scale=0.05)
-SEARCH = Jitter(factor=4.0, size=256, centre=3.0, scale=0.25)
 
 
 def shown(box: Box, size: float) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tpf_training.augmentation.config import AugmentationConfig
 from tpf_training.datasets.record import Clip, DatasetError, Still
 from tpf_training.datasets.rgb_video import read_rgb_video
 from tpf_training.datasets.rgbt_pairs import read_rgbt_pairs
@@ -14,11 +15,12 @@ from tpf_training.datasets.single_modality import read_single_modality
 from tpf_training.datasets.thermal_tracks import read_thermal_tracks
 from tpf_training.datasets.thermal_video import read_thermal_video
 from tpf_training.sampling.clip_source import ClipSource
+from tpf_training.sampling.config import SamplingConfig
 from tpf_training.sampling.cut_out import sprites_of_clip, sprites_of_stills, sprites_of_thermal_track
 from tpf_training.sampling.finish import finish
 from tpf_training.sampling.paste_source import PasteSource
 from tpf_training.sampling.sample import Sample
-from tpf_training.sampling.sprites import Sprite
+from tpf_training.sampling.sprites import ObjectPool
 from tpf_training.sampling.still_source import StillSource
 from tpf_training.weighted import pick
 
@@ -37,10 +39,11 @@ BACKGROUND_STEP = 15  # frames of a clip with both modalities from one backgroun
 
 
 class Mixture:
-    """Draws a source by its weight, then a sample of it. `groups`: objects, each in several looks, for clutter."""
+    """Draws a source by its weight, then a sample of it. `objects`: what to paste as clutter."""
 
-    def __init__(self, sources: dict, weights: dict[str, float], groups: list[list[Sprite]]):
-        self.sources, self.groups = sources, groups
+    def __init__(self, sources: dict, weights: dict[str, float], objects: ObjectPool, augmentation: AugmentationConfig):
+        self.sources, self.augmentation = sources, augmentation
+        self.objects = objects if objects.groups else None
         total = sum(weights[name] for name in sources)
         self.shares = {name: weights[name] / total for name in sources}
 
@@ -50,7 +53,7 @@ class Mixture:
         for _ in range(ATTEMPTS):
             views = self.sources[name].views(rng)
             if views is not None:
-                return finish(rng, views, self.groups, name)
+                return finish(rng, views, self.objects, name, self.augmentation)
         raise RuntimeError(f"source {name!r} gave no usable sample in {ATTEMPTS} attempts")
 
 
@@ -73,6 +76,8 @@ def build_mixture(
     weights: dict[str, float] | None = None,
     cache: Path | None = None,
     seed: int = 0,
+    augmentation: AugmentationConfig = AugmentationConfig(),
+    sampling: SamplingConfig = SamplingConfig(),
 ) -> Mixture:
     """Read the sources under `data_root`: each from the folder of its name, "thermal_tracks" from thermal_video, and
     "pasted" is made of the others.
@@ -101,20 +106,20 @@ def build_mixture(
     tracks = read("thermal_tracks", read_thermal_tracks, cache, folder="thermal_video")
     groups = sprites_of_stills(pairs) + [sprites_of_clip(clip, rng) for clip in rgbt + rgb]
     groups += [sprites_of_thermal_track(clip, masks, rng) for clip, masks in tracks]
-    groups = [group for group in groups if group]
+    objects = ObjectPool([group for group in groups if group])
     makers = {
-        "rgbt_video": lambda: ClipSource(rgbt),
-        "rgb_video": lambda: ClipSource(rgb),
-        "rgbt_pairs": lambda: StillSource(pairs),
-        "pasted": lambda: PasteSource(pairs + _backgrounds(rgbt), groups),
-        "single_modality": lambda: ClipSource(single),
-        "thermal_video": lambda: StillSource(thermal),
-        "thermal_tracks": lambda: ClipSource([clip for clip, _ in tracks]),
+        "rgbt_video": lambda: ClipSource(rgbt, sampling),
+        "rgb_video": lambda: ClipSource(rgb, sampling),
+        "rgbt_pairs": lambda: StillSource(pairs, sampling),
+        "pasted": lambda: PasteSource(pairs + _backgrounds(rgbt), objects, sampling),
+        "single_modality": lambda: ClipSource(single, sampling, follows=True),
+        "thermal_video": lambda: StillSource(thermal, sampling),
+        "thermal_tracks": lambda: ClipSource([clip for clip, _ in tracks], sampling),
     }
     sources = {name: make() for name, make in makers.items() if weights[name]}
     if not sources:
         raise ValueError("every source has weight 0")
-    return Mixture(sources, weights, groups)
+    return Mixture(sources, weights, objects, augmentation)
 
 
 def _backgrounds(clips: list[Clip]) -> list[Still]:

@@ -7,8 +7,6 @@ import numpy as np
 
 from tpf_model.boxes import Box
 
-TRACKED = 0.6
-
 
 @dataclass(frozen=True)
 class Sprite:
@@ -24,11 +22,17 @@ class Sprite:
         return self.alpha.shape[0] / self.alpha.shape[1]
 
 
-def draw_group(rng: np.random.Generator, groups: list[list[Sprite]]) -> list[Sprite]:
-    """One object of `groups`; those of many looks (real tracks of people and vehicles) are few and drawn more often."""
-    if rng.random() < TRACKED:
-        groups = [group for group in groups if len(group) > 1] or groups
-    return groups[rng.integers(len(groups))]
+class ObjectPool:
+    """Objects to paste. `groups`: each one's looks, in the order of time."""
+
+    def __init__(self, groups: list[list[Sprite]]):
+        self.groups = groups
+        self.tracked = [group for group in groups if len(group) > 1] or groups
+
+    def draw(self, rng: np.random.Generator, tracked: float) -> list[Sprite]:
+        """The looks of one object; with probability `tracked` one of many (a real track of a person or vehicle)."""
+        groups = self.tracked if rng.random() < tracked else self.groups
+        return groups[rng.integers(len(groups))]
 
 
 def restyle(sprite: Sprite, visible_table: np.ndarray, thermal_table: np.ndarray) -> Sprite:
@@ -52,8 +56,7 @@ def paste(visible: np.ndarray, thermal: np.ndarray, sprite: Sprite, box: Box, fl
     size, flags = (right - left, bottom - top), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     colour = cv2.warpAffine(sprite.visible, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     warmth = cv2.warpAffine(sprite.thermal, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    alpha = cv2.warpAffine(sprite.alpha, matrix, size, flags=flags).astype(np.uint16)
+    alpha = cv2.warpAffine(sprite.alpha, matrix, size, flags=flags).astype(np.float32) / 255
     part = np.s_[top:bottom, left:right]
-    thermal[part] = (thermal[part] * (255 - alpha) + warmth * alpha + 127) // 255
-    alpha = alpha[..., None]
-    visible[part] = (visible[part] * (255 - alpha) + colour * alpha + 127) // 255
+    for image, pasted in ((visible, colour), (thermal, warmth)):
+        image[part] = cv2.blendLinear(np.ascontiguousarray(image[part]), pasted, 1 - alpha, alpha)
