@@ -76,7 +76,7 @@ def warp(image: np.ndarray, to_source: np.ndarray, size: tuple[int, int]) -> np.
     matrix = _CORNER @ to_source @ _CENTRE
     matrix /= matrix[2, 2]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    if np.allclose(matrix[2], (0, 0, 1), atol=1e-12):
+    if abs(matrix[2, 0]) < 1e-12 and abs(matrix[2, 1]) < 1e-12:
         return cv2.warpAffine(image, matrix[:2], size, flags=flags)
     return cv2.warpPerspective(image, matrix, size, flags=flags)
 
