@@ -38,14 +38,19 @@ def save_network(network: TPFNetwork, path: Path | str, provenance: dict) -> Non
     partial.replace(path)
 
 
-def load_network(model: str = "small", weights: Path | str | None = None, scan: str = "auto") -> tuple[TPFNetwork, dict]:
+def load_network(
+    model: str | None = "small", weights: Path | str | None = None, scan: str = "auto"
+) -> tuple[TPFNetwork, dict]:
     """Build the variant `model` in float32 on the CPU, in eval mode, and return it with its weights' provenance.
 
-    weights: a safetensors file, None for the file that ships with `model`, or "random" for an untrained network with a
-    fixed seed. Raises ValueError for an unknown model, WeightsError for a file that is missing, damaged or does not
-    fit the model.
+    model: None for whatever network the file `weights` holds, which need not be one of the variants. weights: a
+    safetensors file, None for the file that ships with `model`, or "random" for an untrained network with a fixed
+    seed. Raises ValueError for an unknown model, WeightsError for a file that is missing, damaged or does not fit the
+    model.
     """
-    config = load_variant(model)
+    if model is None and weights in (None, RANDOM):
+        raise ValueError("without a model a weights file is needed, to say which model it holds")
+    config = None if model is None else load_variant(model)
     if weights == RANDOM:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -55,9 +60,9 @@ def load_network(model: str = "small", weights: Path | str | None = None, scan: 
         hint = "" if weights else f": no weights ship for model {model!r}; name a file, or '{RANDOM}' for an untrained one"
         raise WeightsError(f"weights file {path} does not exist{hint}")
     tensors, stored, provenance = _read(path)
-    if stored != config:
+    if config and stored != config:
         raise WeightsError(f"weights file {path} holds {_difference(stored, config)}")
-    network = TPFNetwork(config, scan)
+    network = TPFNetwork(stored, scan)
     broken = sorted(name for name, tensor in tensors.items() if not tensor.isfinite().all())
     if broken:
         raise WeightsError(f"weights file {path} is damaged: not a number, or infinite, in {', '.join(broken[:5])}")
@@ -67,7 +72,7 @@ def load_network(model: str = "small", weights: Path | str | None = None, scan: 
     try:
         network.load_state_dict(tensors, strict=False)
     except RuntimeError as error:
-        raise WeightsError(f"weights file {path} does not fit model {model!r}: {error}") from error
+        raise WeightsError(f"weights file {path} does not fit model {stored.name!r}: {error}") from error
     return network.eval(), provenance
 
 

@@ -1,10 +1,13 @@
 """Weights files: what is saved comes back, and a file that cannot be used is refused by name."""
 
+import dataclasses
 import os
 
 import pytest
 import torch
 
+from tpf_model.config import load_variant
+from tpf_model.network import TPFNetwork
 from tpf_model.weights import RANDOM, WeightsError, load_network, save_network, shipped_weights
 
 
@@ -99,3 +102,15 @@ def test_missing_tensors_are_named(saved):
     save_file(tensors, saved, metadata)
     with pytest.raises(WeightsError, match="encoder.norm.bias"):
         load_network("tiny", saved)
+
+
+def test_a_file_says_which_network_it_holds(tmp_path):
+    path = tmp_path / "some.safetensors"
+    config = dataclasses.replace(load_variant("tiny"), fusion="addition")  # not one of the variants
+    save_network(TPFNetwork(config), path, {"step": 1})
+    network, provenance = load_network(None, path)
+    assert network.config == config and provenance == {"step": 1}
+    with pytest.raises(WeightsError, match="holds another model: fusion=addition"):
+        load_network("tiny", path)
+    with pytest.raises(ValueError, match="a weights file is needed"):
+        load_network(None)

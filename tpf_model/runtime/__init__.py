@@ -15,7 +15,7 @@ __all__ = ["RUNTIMES", "SessionInfo", "TPFSession", "fused_to_image", "open_sess
 
 
 def open_session(
-    model: str = "small",
+    model: str | None = "small",
     device: str = "auto",
     runtime: str = "eager",
     weights: Path | str | None = None,
@@ -25,9 +25,9 @@ def open_session(
 ) -> TPFSession:
     """Load a model, and run it once, so that the first frame is as fast as the others and what cannot run fails here.
 
-    device: "auto" (a CUDA GPU if there is one), "cpu", "cuda" or "cuda:N". weights: see `load_network`. threads: of
-    this whole process's PyTorch, 0 leaves its default. scan: a backend of `selective_scan`. precision: "auto" (what
-    the device multiplies in natively), "float32", "bfloat16" or "float16".
+    device: "auto" (a CUDA GPU if there is one), "cpu", "cuda" or "cuda:N". model, weights: see
+    `load_network`. threads: of this whole process's PyTorch, 0 leaves its default. scan: a backend of
+    `selective_scan`. precision: "auto" (what the device multiplies in natively), "float32", "bfloat16" or "float16".
 
     Raises ValueError naming the argument that cannot be satisfied and why; its subclass WeightsError for the weights.
     """
