@@ -28,8 +28,8 @@ def read_labelled_video(
     for small targets in large empty images; None keeps whole frames.
     """
     frames, boxes, present = (values[::stride] for values in read_boxes(box_file))
-    size = _common_size([video for video in (visible, thermal) if video is not None], box_file, frames[-1])
-    boxes, inside = _clip(boxes, size)
+    size = common_size([video for video in (visible, thermal) if video is not None], box_file, frames[-1])
+    boxes, inside = clip_boxes(boxes, size)
     present &= inside >= INSIDE
     if not present.any():
         raise DatasetError(f"{box_file}: the target is never visible in the {size[0]}x{size[1]} image")
@@ -47,7 +47,7 @@ def read_labelled_video(
     return Clip(name, *images, boxes * np.float32(scale), frames)
 
 
-def _common_size(videos: list[Path], box_file: Path, last_frame: int) -> tuple[int, int]:
+def common_size(videos: list[Path], box_file: Path, last_frame: int) -> tuple[int, int]:
     """The (width, height) of all `videos`, which must be the same and reach the last frame that has a box."""
     sizes = {}
     for video in videos:
@@ -59,7 +59,7 @@ def _common_size(videos: list[Path], box_file: Path, last_frame: int) -> tuple[i
     return sizes.popitem()[1]
 
 
-def _clip(boxes: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def clip_boxes(boxes: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Boxes cut at the image's edges, and the part of each one's area that was inside; 0 for boxes without an area."""
     corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
     corners = np.clip(corners, 0, np.tile(size, 2))
