@@ -1,0 +1,188 @@
+"""`tpf-eval compare`: our trackers and others' on labelled clips, side by side."""
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+from tpf_model.config import variant_names
+from tpf_model.runtime import RUNTIMES
+from tpf_training.evaluation.clips import VideoSequence, read_paired, read_single
+from tpf_training.evaluation.comparison import EXPLANATION, leads, summarise, tables
+from tpf_training.evaluation.degradation import MODALITIES, Degradation
+from tpf_training.evaluation.entrants import Entrant, PeerEntrant, TPFEntrant
+from tpf_training.evaluation.evaluate import Result, evaluate_all
+from tpf_training.evaluation.one_pass import EvaluationError
+from tpf_training.evaluation.peers import NANOTRACK_FILES, PEER_INPUTS, PEERS
+from tpf_training.evaluation.rules import CLIPS, RULES
+from tpf_training.evaluation.table import as_markdown, as_text
+
+SETS = {"paired": "Paired clips", "single": "Single-modality clips (a peer's average is the one image there is)"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    clips = parser.add_argument_group("clips")
+    clips.add_argument(
+        "--clips",
+        type=Path,
+        action="append",
+        default=[],
+        help="clip folder with visible.mp4, thermal.mp4 and <target>.csv, or a folder of such; repeatable",
+    )
+    clips.add_argument(
+        "--single",
+        type=Path,
+        metavar="LIST",
+        help="file that lists clips, one a line, of the folders visible/ and thermal/ beside it",
+    )
+    clips.add_argument("--frames", type=_count(2), metavar="N", help="only the first N frames of each target")
+    trackers = parser.add_argument_group("trackers")
+    trackers.add_argument(
+        "--model", action="append", default=[], choices=variant_names(), help="model with the weights that ship; repeatable"
+    )
+    trackers.add_argument(
+        "--weights",
+        type=_named_file,
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="weights file of any model, called NAME in the tables; repeatable",
+    )
+    trackers.add_argument("--peer", action="append", default=[], choices=PEERS, help="another tracker; repeatable")
+    trackers.add_argument(
+        "--peer-input",
+        action="append",
+        choices=PEER_INPUTS,
+        help="what the peers see; repeatable (default: each of these in turn)",
+    )
+    trackers.add_argument(
+        "--nanotrack", type=Path, metavar="DIR", help=f"folder with {' and '.join(NANOTRACK_FILES)}, for --peer nano"
+    )
+    trackers.add_argument("--no-ndtu", action="store_true", help="never update our trackers' dynamic template")
+    failing = parser.add_argument_group("a failing camera")
+    for kind, meaning in (("black", "is black, and the trackers are not told"), ("absent", "gives no images any more")):
+        failing.add_argument(f"--{kind}", choices=MODALITIES, help=f"camera that {meaning}")
+        failing.add_argument(
+            f"--{kind}-from", type=_count(1), metavar="N", help="from this frame of each target on, 0 being its first"
+        )
+    running = parser.add_argument_group("running and writing")
+    running.add_argument("--rules", choices=RULES, default=CLIPS.name, help="what counts as a score (default: %(default)s)")
+    running.add_argument("--runtime", choices=RUNTIMES, default="eager", help="of our trackers (default: %(default)s)")
+    running.add_argument("--device", default="auto", help="of our trackers: auto, cpu, cuda, cuda:N (default: auto)")
+    running.add_argument("--threads", type=_count(1), default=1, help="of each tracker (default: %(default)s)")
+    running.add_argument("--workers", type=_count(1), default=1, help="processes, which slow each other's FPS down")
+    running.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there")
+    running.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there")
+
+
+def run(args: argparse.Namespace) -> int:
+    sets = {
+        "paired": [sequence for path in args.clips for sequence in read_paired(path)],
+        "single": read_single(args.single) if args.single else [],
+    }
+    sets = {name: _checked(sequences, args.frames) for name, sequences in sets.items() if sequences}
+    if not sets:
+        raise EvaluationError("nothing to evaluate on: give --clips or --single")
+    entrants, degradation = _entrants(args), _degradation(args)
+    sequences = [sequence for group in sets.values() for sequence in group]
+    results = evaluate_all(entrants, sequences, RULES[args.rules], degradation, args.workers, _show)
+    report = {
+        "rules": dataclasses.asdict(RULES[args.rules]),
+        "degradation": degradation and dataclasses.asdict(degradation),
+        "threads": args.threads,
+        "workers": args.workers,
+        "entrants": {entrant.name: dataclasses.asdict(entrant) for entrant in entrants},
+        "sets": {name: summarise(_of(results, group), group) for name, group in sets.items()},
+    }
+    print(_document(report, entrants, as_text))
+    if args.json:
+        args.json.write_text(json.dumps(report, indent=1, default=str) + "\n")
+    if args.markdown:
+        args.markdown.write_text(_document(report, entrants, as_markdown) + "\n")
+    return 0
+
+
+def _checked(sequences: list[VideoSequence], frames: int | None) -> list[VideoSequence]:
+    names = [sequence.name for sequence in sequences]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise EvaluationError(f"{twice} is given twice")
+    return [sequence.head(frames) for sequence in sequences] if frames else sequences
+
+
+def _entrants(args: argparse.Namespace) -> list[Entrant]:
+    ours = {"ndtu": not args.no_ndtu, "runtime": args.runtime, "device": args.device, "threads": args.threads}
+    entrants = [TPFEntrant(model, model, **ours) for model in args.model]
+    entrants += [TPFEntrant(name, None, file, **ours) for name, file in args.weights]
+    entrants += [
+        PeerEntrant(peer, source, args.nanotrack if peer == "nano" else None, args.threads)
+        for peer in args.peer
+        for source in args.peer_input or PEER_INPUTS
+    ]
+    names = [entrant.name for entrant in entrants]
+    if not names:
+        raise EvaluationError("nothing to evaluate: give --model, --weights or --peer")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise EvaluationError(f"two trackers are called {twice!r}: give each --model and --peer once, each --weights its NAME")
+    return entrants
+
+
+def _degradation(args: argparse.Namespace) -> Degradation | None:
+    for kind in ("black", "absent"):
+        if (getattr(args, kind) is None) != (getattr(args, f"{kind}_from") is None):
+            raise EvaluationError(f"--{kind} and --{kind}-from go together")
+    if args.black and args.absent:
+        raise EvaluationError("--black and --absent exclude each other")
+    if args.black:
+        return Degradation(args.black, args.black_from, black=True)
+    return Degradation(args.absent, args.absent_from, black=False) if args.absent else None
+
+
+def _show(result: Result) -> None:
+    scores = result.scores.summary()
+    numbers = f"SR {100 * scores['sr']:.1f}, kept {100 * scores['kept']:.1f}, {result.tracked / result.seconds:.1f} FPS"
+    print(f"{result.entrant} on {result.sequence}: {numbers}", file=sys.stderr, flush=True)
+
+
+def _of(results: list[Result], sequences: list[VideoSequence]) -> list[Result]:
+    names = {sequence.name for sequence in sequences}
+    return [result for result in results if result.sequence in names]
+
+
+def _document(report: dict, entrants: list[Entrant], layout) -> str:
+    parts = []
+    for name, summary in report["sets"].items():
+        heading = f"## {SETS[name]}" if layout is as_markdown else SETS[name]
+        parts += [heading, tables(summary, layout), *leads(summary, entrants)]
+    return "\n\n".join([*parts, EXPLANATION, _conditions(report)])
+
+
+def _conditions(report: dict) -> str:
+    rules, degradation = report["rules"], report["degradation"]
+    counted = "count as toolkits do: never a success, always precise" if rules["absent_counts"] else "do not count"
+    sentences = [
+        f"Rules '{rules['name']}': boxes {'rounded to whole pixels' if rules['rounded'] else 'not rounded'}; frames in which",
+        f"the target is absent or unlabelled {counted}. {report['threads']} thread(s) each, {report['workers']} process(es).",
+    ]
+    if degradation:
+        kind = "black" if degradation["black"] else "absent"
+        sentences.append(f"The {degradation['modality']} images are {kind} from frame {degradation['start']} of each target on.")
+    return "\n".join(sentences)
+
+
+def _count(least: int):
+    def count(text: str) -> int:
+        if not text.isdigit() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number >= {least}")
+        return int(text)
+
+    return count
+
+
+def _named_file(text: str) -> tuple[str, Path]:
+    name, _, file = text.partition("=")
+    if not name or not file:
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=FILE")
+    return name, Path(file)

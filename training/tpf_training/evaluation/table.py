@@ -1,0 +1,17 @@
+"""Tables of text: aligned columns, and Markdown."""
+
+
+def as_text(header: list[str], rows: list[list[str]]) -> str:
+    """Columns as wide as their widest cell, the first to the left and the others to the right."""
+    widths = [max(map(len, column)) for column in zip(header, *rows)]
+    return "\n".join("  ".join(_aligned(row, widths)).rstrip() for row in [header, *rows])
+
+
+def as_markdown(header: list[str], rows: list[list[str]]) -> str:
+    separator = ["---"] + ["--:"] * (len(header) - 1)
+    return "\n".join("| " + " | ".join(row) + " |" for row in [header, separator, *rows])
+
+
+def _aligned(row: list[str], widths: list[int]) -> list[str]:
+    first, *others = zip(row, widths)
+    return [first[0].ljust(first[1])] + [cell.rjust(width) for cell, width in others]
