@@ -1,6 +1,6 @@
 """What a weights file says of where its weights come from."""
 
-import argparse
+import dataclasses
 import json
 from pathlib import Path
 
@@ -16,15 +16,28 @@ LICENCES = {
     "thermal_video": "M3SVD clips, MIT; no labels",
     "thermal_tracks": "M3SVD clips, MIT; boxes found by motion",
 }
-# Says nothing about the weights, only about where and how they were made.
-NOT_RECORDED = {"data", "run", "cache", "device", "workers", "save_every", "resume", "source", "encoder", "weights"}
+# Say nothing about the weights, only about where and on what they were made.
+NOT_RECORDED = {"folder", "root", "cache", "devices", "nodes", "accelerator", "workers", "log_every", "start"}
 
 
-def describe(args: argparse.Namespace, step: int, shares: dict[str, float], start: dict) -> dict:
-    """The provenance of weights after `step` steps: each source's share of the samples, what training started from."""
+def describe(command: str, config, step: int, shares: dict[str, float], origins: dict) -> dict:
+    """The provenance of weights after `step` steps of `tpf-train command`.
+
+    config: its dataclass; shares: each source's share of the samples; origins: what training started from.
+    """
     data = {name: {"share": round(share, 4), "licence": LICENCES[name]} for name, share in shares.items()}
-    settings = {name: value for name, value in vars(args).items() if name not in NOT_RECORDED}
-    return {"command": "tpf_training.finetune", "step": step, "data": data, "start": start, "settings": settings}
+    settings = _without_paths(dataclasses.asdict(config))
+    return {"command": f"tpf-train {command}", "step": step, "data": data, "start": origins, "settings": settings}
+
+
+def _without_paths(settings: dict) -> dict:
+    kept = {}
+    for name, value in settings.items():
+        if name in NOT_RECORDED:
+            continue
+        value = _without_paths(value) if isinstance(value, dict) else value
+        kept[name] = value.name if isinstance(value, Path) else value
+    return kept
 
 
 def origin(path: Path) -> dict:

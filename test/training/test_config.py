@@ -1,0 +1,76 @@
+"""Configurations: what is wrong in one is told with its key and the nearest right one."""
+
+from pathlib import Path
+
+import pytest
+
+from tpf_training.config import ConfigError, load_config, shipped_configs
+from tpf_training.config.ablation import AblationConfig
+from tpf_training.config.distill import DistillConfig
+from tpf_training.config.finetune import FinetuneConfig
+from tpf_training.config.optimiser import OptimiserConfig
+
+CLASSES = {"distill": DistillConfig, "finetune": FinetuneConfig, "ablation": AblationConfig}
+PLACES = {
+    "distill": ["run.folder=RUN", "pairs.root=PAIRS"],
+    "finetune": ["run.folder=RUN", "data.root=DATA"],
+    "ablation": [
+        "folder=RUN", "clips=CLIPS", "finetune.run.folder=.", "finetune.data.root=DATA", "distill.run.folder=.", "distill.pairs.root=PAIRS",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", shipped_configs())
+def test_every_configuration_that_ships_can_be_used(name):
+    kind = name.split("_")[-1]
+    config = load_config(CLASSES[kind], name, PLACES[kind])
+    assert isinstance(config, CLASSES[kind])
+
+
+def test_the_published_settings():
+    config = load_config(FinetuneConfig, "base_finetune", PLACES["finetune"])
+    rates = config.optimiser
+    assert (rates.fusion, rates.encoder, rates.head, rates.auxiliary, rates.weight_decay) == (5e-6, 5e-6, 5e-5, 5e-5, 1e-4)
+    assert (config.run.epochs, config.run.samples_per_epoch, config.drf.weight) == (30, 60_000, 1.0)
+    assert load_config(DistillConfig, "base_distill", PLACES["distill"]).run.epochs == 35
+
+
+@pytest.mark.parametrize(
+    "override, message",
+    [
+        ("optimiser.hed=1", r"'hed'.*'head'"),
+        ("fusoin=addition", r"'fusoin'.*'fusion'"),
+        ("data.sources.rgbt_video.wieght=1", r"'wieght'.*'weight'"),
+        ("run.epochs=many", r"many.*run.epochs"),
+        ("run.epochs=0", r"run.epochs is 0, must be 1 or more"),
+        ("fusion", r"'fusion' must be key=value"),
+        ("drf.weight=-1", r"drf.weight is -1.0, must be 0 or more"),
+    ],
+)
+def test_what_is_wrong_is_named(override, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(FinetuneConfig, "base_finetune", [*PLACES["finetune"], override])
+
+
+def test_what_is_missing_is_named():
+    with pytest.raises(ConfigError, match="run.folder"):
+        load_config(FinetuneConfig, "base_finetune", ["data.root=DATA"])
+    with pytest.raises(ConfigError, match="no_such.*base_finetune"):
+        load_config(FinetuneConfig, "no_such")
+
+
+def test_a_file_changes_its_base_and_the_command_line_changes_the_file(tmp_path: Path):
+    (tmp_path / "first.yaml").write_text("base: base_finetune\nrun: {folder: RUN, epochs: 7}\ndata: {root: DATA}\n")
+    (tmp_path / "second.yaml").write_text("base: first.yaml\nrun: {batch: 3}\n")
+    config = load_config(FinetuneConfig, tmp_path / "second.yaml", ["run.seed=5"])
+    assert (config.run.epochs, config.run.batch, config.run.seed, config.optimiser.head) == (7, 3, 5, 5e-5)
+    (tmp_path / "broken.yaml").write_text("run: {folder: [\n")
+    with pytest.raises(ConfigError, match="broken.yaml"):
+        load_config(FinetuneConfig, tmp_path / "broken.yaml")
+
+
+def test_rates_rise_stay_and_fall_to_zero():
+    config = OptimiserConfig(warmup=0.1, decay=0.4)
+    factors = [config.factor(step, 100) for step in range(101)]
+    assert factors[0] == pytest.approx(0.1) and factors[9:61] == [1.0] * 52
+    assert factors[80] == pytest.approx(0.5) and factors[100] == 0

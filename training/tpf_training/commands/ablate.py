@@ -1,0 +1,89 @@
+"""Train variants of one configuration with several seeds each, evaluate them alike, and print the table."""
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from statistics import mean, stdev
+
+from omegaconf import OmegaConf
+
+from tpf_training.config import ConfigError, load_config
+from tpf_training.config.ablation import AblationConfig, VariantConfig
+from tpf_training.evaluation.evaluate import evaluate
+
+DONE = "done"
+METRICS = ("sr", "pr", "npr", "kept")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", help="a plan: a YAML file, or the name of one that ships")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes a key of it")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Finished trainings and evaluations are not repeated; an interrupted training goes on where it was."""
+    # Every training gets a folder of its own.
+    plan = load_config(AblationConfig, args.config, ["finetune.run.folder=.", *args.overrides])
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    rows = {
+        name: [_result(plan, name, variant, seed) for seed in plan.seeds] for name, variant in plan.variants.items()
+    }
+    (plan.folder / "table.json").write_text(json.dumps(rows, indent=1))
+    text = table(rows)
+    (plan.folder / "table.md").write_text(text)
+    print(text)
+
+
+def table(rows: dict[str, list[dict[str, float]]]) -> str:
+    """Markdown: a line a variant, each metric as mean and standard deviation over the seeds, in percent."""
+    lines = [f"| variant | {' | '.join(name.upper() for name in METRICS)} | seeds |", "|---" * (len(METRICS) + 2) + "|"]
+    for name, results in rows.items():
+        cells = [_spread([100 * result[metric] for result in results]) for metric in METRICS]
+        lines.append(f"| {name} | {' | '.join(cells)} | {len(results)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _spread(values: list[float]) -> str:
+    return f"{mean(values):.1f} ± {stdev(values):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
+
+
+def _result(plan: AblationConfig, name: str, variant: VariantConfig, seed: int) -> dict[str, float]:
+    """Mean of each metric over all targets of the clips."""
+    weights = _train(plan, name, variant, seed)
+    path = weights.parent / f"scores_{'ndtu' if variant.ndtu else 'fixed'}_{plan.frames or 'all'}.json"
+    if not path.exists():
+        path.write_text(json.dumps(evaluate(weights, plan.clips, ndtu=variant.ndtu, frames=plan.frames), indent=1))
+    targets = json.loads(path.read_text()).values()
+    return {metric: mean(target[metric] for target in targets) for metric in METRICS}
+
+
+def _train(plan: AblationConfig, name: str, variant: VariantConfig, seed: int) -> Path:
+    """The weights of a variant; variants that are trained alike share a training."""
+    overrides = [*variant.finetune, f"run.seed={seed}"]
+    if variant.mad:
+        fusion = _phase(plan, "distill", plan.distill, [*variant.distill, f"run.seed={seed}"], name)
+        overrides.append(f"start.fusion={fusion / 'fusion.safetensors'}")
+    return _phase(plan, "finetune", plan.finetune, overrides, name) / "weights.safetensors"
+
+
+def _phase(plan: AblationConfig, command: str, base, overrides: list[str], name: str) -> Path:
+    """Run `tpf-train command` in a process of its own, unless it is done; the run's folder."""
+    settings = OmegaConf.merge(OmegaConf.structured(base), OmegaConf.from_dotlist(overrides))
+    settings.run.folder = plan.folder  # a place that says nothing of the settings
+    digest = hashlib.sha1(OmegaConf.to_yaml(settings).encode()).hexdigest()[:10]
+    folder = plan.folder / f"{command}_{digest}"
+    if (folder / DONE).exists():
+        return folder
+    file = plan.folder / f"{folder.name}.yaml"
+    settings.run.folder = folder
+    OmegaConf.save(settings, file)
+    resume = ["--resume"] if (folder / "config.yaml").exists() else []
+    print(f"{name}: {command} in {folder}", flush=True)
+    result = subprocess.run([sys.executable, "-m", "tpf_training.cli", command, str(file), *resume])
+    if result.returncode:
+        raise ConfigError(f"variant {name!r}: `tpf-train {command} {file}` failed with exit status {result.returncode}")
+    (folder / DONE).touch()
+    return folder

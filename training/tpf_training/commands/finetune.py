@@ -1,0 +1,50 @@
+"""Fine-tune a tracker on the task, with decoupled representations (DRF) or a teacher where the configuration says so."""
+
+import argparse
+
+from tpf_model.weights import save_network
+from tpf_training.commands import arguments
+from tpf_training.config import load_config
+from tpf_training.config.finetune import FinetuneConfig
+from tpf_training.drf.decoupling import Decoupling
+from tpf_training.engine.draws import make_loader
+from tpf_training.engine.fit import fit, prepare_run
+from tpf_training.phases.finetune import FinetuneModule
+from tpf_training.provenance import describe
+from tpf_training.sampling import build_mixture, collate
+from tpf_training.start import start_network
+from tpf_training.teacher import Teacher
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    arguments.add_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    finetune(load_config(FinetuneConfig, args.config, arguments.overrides(args)), args.resume)
+
+
+def finetune(config: FinetuneConfig, resume: bool = False) -> None:
+    """Run the whole phase. `run.folder` then holds weights.safetensors, checkpoints, the configuration and logs."""
+    checkpoint = prepare_run(config, resume)
+    data = config.data
+    mixture = build_mixture(
+        data.root, data.sources, data.cache, config.run.seed, data.skip_damaged, data.augmentation, data.sampling
+    )
+    network, origins = start_network(config)
+    teacher = Teacher(config.teacher.model, config.teacher.network, network) if config.teacher else None
+    module = FinetuneModule(config, network, make_decoupling(config, network), teacher)
+
+    def write_weights(learner, step: int) -> None:
+        provenance = describe("finetune", config, step, mixture.shares, origins)
+        save_network(learner, config.run.folder / "weights.safetensors", provenance)
+
+    fit(module, make_loader(mixture, collate, config.run), config.run, write_weights, checkpoint)
+
+
+def make_decoupling(config: FinetuneConfig, network) -> Decoupling | None:
+    """DRF's auxiliary branches, whose encoders start as the network's; None where DRF is off."""
+    drf = config.drf
+    if not drf.enabled:
+        return None
+    return Decoupling(network, drf.repulsion, drf.reconstruction, drf.margin, config.frozen_blocks)

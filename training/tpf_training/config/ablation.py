@@ -1,0 +1,50 @@
+"""Configuration of `tpf-train ablate`: variants of one training, each trained with every seed and evaluated alike."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omegaconf import MISSING
+
+from tpf_training.config.distill import DistillConfig
+from tpf_training.config.finetune import FinetuneConfig
+
+
+@dataclass(frozen=True)
+class VariantConfig:
+    """What differs from the plan's `distill` and `finetune`: their overrides ("key=value").
+
+    mad: the adapter is distilled from the experts before it is fine-tuned. ndtu: the dynamic template is updated while
+    tracking.
+    """
+
+    mad: bool = False
+    distill: tuple[str, ...] = ()
+    finetune: tuple[str, ...] = ()
+    ndtu: bool = True
+
+    def __post_init__(self):
+        if self.distill and not self.mad:
+            raise ValueError("a variant has overrides for distill, but mad is false")
+
+
+@dataclass(frozen=True)
+class AblationConfig:
+    """folder: of the runs and the table; clips: the evaluation clips, a folder of `<clip>/{visible,thermal}.mp4` and
+    `<clip>/<target>.csv`; frames: evaluated of each clip, None for all. distill is needed where a variant has mad. Run folders are set for them.
+    """
+
+    folder: Path = MISSING
+    clips: Path = MISSING
+    frames: int | None = None
+    seeds: tuple[int, ...] = (0, 1, 2)
+    variants: dict[str, VariantConfig] = field(default_factory=dict)
+    distill: DistillConfig | None = None
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
+
+    def __post_init__(self):
+        if not self.variants:
+            raise ValueError("variants is empty, must name at least one")
+        if self.distill is None and any(variant.mad for variant in self.variants.values()):
+            raise ValueError("a variant has mad, but the plan has no `distill`")
+        if not self.seeds:
+            raise ValueError("seeds is empty, must hold at least one number")

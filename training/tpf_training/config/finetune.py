@@ -1,0 +1,76 @@
+"""Configuration of `tpf-train finetune`: the tracker on the task, with or without decoupled representations (DRF)."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tpf_training.config.data import DataConfig
+from tpf_training.config.optimiser import OptimiserConfig
+from tpf_training.config.run import RunConfig
+
+
+@dataclass(frozen=True)
+class StartConfig:
+    """What the network starts from; random where all are None.
+
+    network: a whole network, a weights file or the name of a model whose weights ship; or
+    larger: the same of a larger model, of whose weights some are kept (`weight_selection`); or
+    encoder: a pretrained plain ViT (`initial_weights`).
+    fusion: an adapter's weights that `tpf-train distill` made; None keeps the network's own.
+    """
+
+    network: str | None = None
+    larger: str | None = None
+    encoder: Path | None = None
+    fusion: Path | None = None
+
+    def __post_init__(self):
+        given = [name for name in ("network", "larger", "encoder") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"start.{given[0]} and start.{given[1]} are both given; the network starts from one of them")
+
+
+@dataclass(frozen=True)
+class DRFConfig:
+    """Decoupled representation fine-tuning: loss = task + weight (repulsion + reconstruction).
+
+    margin: cosine similarity of task and irrelevant features up to which they do not repel each other.
+    """
+
+    enabled: bool = True
+    repulsion: bool = True
+    reconstruction: bool = True
+    weight: float = 1.0
+    margin: float = 0.0
+
+    def __post_init__(self):
+        if self.enabled and not (self.repulsion or self.reconstruction):
+            raise ValueError("drf.repulsion and drf.reconstruction are both off; set drf.enabled=false instead")
+        if self.weight < 0:
+            raise ValueError(f"drf.weight is {self.weight}, must be 0 or more")
+
+
+@dataclass(frozen=True)
+class TeacherConfig:
+    """A larger network whose encoder is imitated: loss = ... + weight x distillation.
+
+    network: a weights file of `model`, None for those that ship.
+    """
+
+    model: str = "small"
+    network: Path | None = None
+    weight: float = 4.0
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """model: a variant of tpf_model; fusion: pfa or addition. frozen_blocks: the first ones of the encoder, kept as they are."""
+
+    model: str = "base"
+    fusion: str = "pfa"
+    frozen_blocks: int = 0
+    start: StartConfig = field(default_factory=StartConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    drf: DRFConfig = field(default_factory=DRFConfig)
+    teacher: TeacherConfig | None = None
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    run: RunConfig = field(default_factory=RunConfig)

@@ -1,0 +1,77 @@
+"""From a YAML file and `key=value` overrides to a checked dataclass."""
+
+from importlib import resources
+from pathlib import Path
+from typing import TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+Config = TypeVar("Config")
+
+
+class ConfigError(ValueError):
+    """A configuration names an unknown key, lacks one, or gives one a value that it cannot have."""
+
+
+def shipped_configs() -> list[str]:
+    """Names of the configurations that come with this package."""
+    return sorted(item.name.removesuffix(".yaml") for item in _folder().iterdir() if item.name.endswith(".yaml"))
+
+
+def load_config(cls: type[Config], source: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Config:
+    """Fill the dataclass `cls` from `source`: a YAML file, or the name of a configuration of `shipped_configs`.
+
+    overrides: "key.of.a.value=value", in YAML's notation; they win over the file. A file's own key `base` names another
+    file (beside it, or a shipped one) that it changes. ConfigError names the key at fault, and the nearest right one.
+    """
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(cls), _read(source), _dotlist(overrides))
+        return OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_explain(error, source)) from error
+    except ValueError as error:  # from a dataclass's own check
+        raise error if isinstance(error, ConfigError) else ConfigError(f"{source}: {error}") from error
+
+
+def _read(source: str | Path, beside: Path | None = None) -> DictConfig:
+    path = _find(source, beside)
+    try:
+        own = OmegaConf.load(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except Exception as error:  # the YAML library's many
+        raise ConfigError(f"{path}: is no YAML: {error}") from error
+    if not isinstance(own, DictConfig):
+        raise ConfigError(f"{path}: must hold keys and values")
+    base = own.pop("base", None)
+    return own if base is None else OmegaConf.merge(_read(base, path.parent), own)
+
+
+def _find(source: str | Path, beside: Path | None) -> Path:
+    candidates = [Path(source)] if beside is None else [beside / source]
+    candidates.append(_folder() / f"{source}.yaml")
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise ConfigError(f"{source}: no such file, and no configuration of that name; known: {', '.join(shipped_configs())}")
+
+
+def _dotlist(overrides: list[str] | tuple[str, ...]) -> DictConfig:
+    for text in overrides:
+        if "=" not in text:
+            raise ConfigError(f"{text!r} must be key=value")
+    return OmegaConf.from_dotlist(list(overrides))
+
+
+def _explain(error: OmegaConfBaseException, source: str | Path) -> str:
+    first = str(error).splitlines()[0]
+    key = f" ({error.full_key})" if error.full_key and error.full_key not in first else ""
+    known = ""
+    if "not in" in first and "Did you mean" not in first and isinstance(error.parent_node, DictConfig):
+        known = f"; known: {', '.join(map(str, error.parent_node))}"
+    return f"{source}: {first}{key}{known}"
+
+
+def _folder() -> Path:
+    return Path(str(resources.files("tpf_training"))) / "configs"

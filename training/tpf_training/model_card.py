@@ -1,0 +1,46 @@
+"""The model card: what someone who takes the weights must know, written from their provenance alone."""
+
+import json
+
+from tpf_model.config import ModelConfig
+
+
+def model_card(config: ModelConfig, parameters: dict[str, int], size: int, provenance: dict) -> str:
+    """Markdown. parameters: by part; size: of the file, bytes; provenance: as `provenance.describe` makes it."""
+    counts = ", ".join(f"{name} {count / 1e6:.3f} M" for name, count in parameters.items())
+    lines = [
+        f"# TPF weights: {config.name}",
+        "",
+        f"Visible + thermal single-object tracker. Parameters: {counts}. {size / 1e6:.1f} MB, float16.",
+        "",
+        "## Training",
+        "",
+        *(f"{number}. {line}" for number, line in enumerate(_history(provenance), start=1)),
+        "",
+        "## Data of the last run",
+        "",
+        "| source | share | licence |",
+        "|---|---|---|",
+        *(f"| {name} | {entry['share']:.1%} | {entry['licence']} |" for name, entry in provenance.get("data", {}).items()),
+        "",
+        "Mind these terms before a commercial use.",
+    ]
+    if "scores" in provenance:
+        lines += ["", "## Scores", "", *_scores(provenance["scores"])]
+    return "\n".join(lines) + "\n"
+
+
+def _history(provenance: dict) -> list[str]:
+    """One line a run, from the first to the last."""
+    lines = []
+    for kind, origin in provenance.get("start", {}).items():
+        if isinstance(origin, dict):
+            earlier = origin.get("provenance")
+            lines += _history(earlier) if earlier else [f"{kind}: {origin['file']}, {origin.get('source', 'unknown source')}"]
+    if "command" in provenance:
+        lines.append(f"`{provenance['command']}`: {provenance['step']} steps")
+    return lines
+
+
+def _scores(scores: dict) -> list[str]:
+    return ["```json", json.dumps(scores, indent=1), "```"]

@@ -1,0 +1,1 @@
+"""The two phases of training, as PyTorch Lightning modules, and their commands."""

@@ -1,0 +1,72 @@
+"""The network that a fine-tuning run starts from, and what is recorded of where it comes from."""
+
+import dataclasses
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from tpf_model.config import load_variant, variant_names
+from tpf_model.network import TPFNetwork
+from tpf_model.weights import WeightsError, read_network, shipped_weights
+from tpf_training.config.finetune import FinetuneConfig
+from tpf_training.initial_weights import load_encoder
+from tpf_training.provenance import origin
+from tpf_training.weight_selection import select_weights
+
+
+def start_network(config: FinetuneConfig) -> tuple[TPFNetwork, dict]:
+    """The network before its first step, and its origins for the provenance. Random parts follow `config.run.seed`.
+
+    WeightsError or ValueError names the file that does not fit.
+    """
+    start, origins = config.start, {}
+    torch.manual_seed(config.run.seed)
+    network = TPFNetwork(dataclasses.replace(load_variant(config.model), fusion=config.fusion))
+    if start.network is not None:
+        path = weights_file(start.network)
+        load_whole(network, path)
+        origins["weights"] = origin(path)
+    elif start.larger is not None:
+        path = weights_file(start.larger)
+        select_weights(network, read_network(path)[0])
+        origins["selected from"] = origin(path)
+    elif start.encoder is not None:
+        print(load_encoder(network.encoder, start.encoder))
+        origins["encoder"] = origin(start.encoder)
+    if start.fusion is not None:
+        load_fusion(network, start.fusion)
+        origins["fusion"] = origin(start.fusion)
+    return network, origins or {"weights": "random"}
+
+
+def weights_file(name: str) -> Path:
+    """The weights file that `name` is, or that ships for the model of that name; WeightsError where there is none."""
+    path = shipped_weights(name) if name in variant_names() else Path(name)
+    if not path.is_file():
+        raise WeightsError(f"weights {name!r}: no such file, and no model whose weights ship has that name")
+    return path
+
+
+def load_whole(network: TPFNetwork, path: Path) -> None:
+    """Load a network of the same model; the adapter keeps its own weights where either has none."""
+    source, _ = read_network(path)
+    if dataclasses.replace(source.config, fusion=network.config.fusion) != network.config:
+        raise WeightsError(f"weights file {path} is of model {source.config.name!r}, not {network.config.name!r}")
+    network.encoder.load_state_dict(source.encoder.state_dict())
+    network.head.load_state_dict(source.head.state_dict())
+    if source.config.fusion == network.config.fusion:
+        network.fusion.load_state_dict(source.fusion.state_dict())
+
+
+def load_fusion(network: TPFNetwork, path: Path) -> None:
+    """Load the fusion adapter out of `path`: a file that `tpf-train distill` made, or a whole network's."""
+    if network.config.fusion != "pfa":
+        raise ValueError(f"start.fusion is {path}, but fusion is {network.config.fusion!r}, which has no weights")
+    prefix = "fusion."
+    tensors = {name: tensor.float() for name, tensor in load_file(path).items() if name.startswith(prefix)}
+    try:
+        network.fusion.load_state_dict({name.removeprefix(prefix): tensor for name, tensor in tensors.items()})
+    except RuntimeError as error:
+        name = network.config.name
+        raise WeightsError(f"weights file {path} holds no fusion adapter that fits model {name!r}: {error}") from error
