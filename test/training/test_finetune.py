@@ -7,12 +7,12 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from tpf_training.datasets.source_config import SourceConfig
 from tpf_training.finetune import fuse_batch, parse_arguments, start_network, train, trainable_groups
 from tpf_training.losses.task import task_loss
-from tpf_training.sampling import build_mixture, collate
-from tpf_training.sampling.mixture import WEIGHTS
+from tpf_training.sampling import DEFAULT_SOURCES, build_mixture, collate
 
-ONLY_RGBT = [f"--source={name}=0" for name in WEIGHTS if name != "rgbt_video"]
+ONLY_RGBT = [f"--source={name}=0" for name in DEFAULT_SOURCES if name != "rgbt_video"]
 
 
 def arguments(data_root, run, *more):
@@ -81,7 +81,7 @@ def test_the_fusion_adapter_learns_unless_its_rate_is_0(data_root, tmp_path, rat
 def test_one_batch_is_learnt(data_root, tmp_path):
     torch.manual_seed(0)
     network = start_network(arguments(data_root, tmp_path))[0].train()
-    mixture = build_mixture(data_root, {name: 0.0 for name in WEIGHTS if name != "rgbt_video"})
+    mixture = build_mixture(data_root, {"rgbt_video": SourceConfig(1)})
     batch = collate([mixture.sample(np.random.default_rng(1), "rgbt_video")] * 2)
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
     losses = []

@@ -11,12 +11,12 @@ from tpf_training.datasets.frame_store import Wanted, load_frames
 from tpf_training.datasets.record import Clip, DatasetError
 from tpf_training.datasets.rgbt_video import read_rgbt_video
 from tpf_training.augmentation.config import AugmentationConfig
-from tpf_training.sampling import build_mixture, collate, to_float
+from tpf_training.datasets.source_config import SourceConfig
+from tpf_training.sampling import DEFAULT_SOURCES, build_mixture, collate, to_float
 from tpf_training.sampling.clip_source import ClipSource, draw_frames
 from tpf_training.sampling.config import SamplingConfig
 from tpf_training.sampling.cut_out import sprites_of_clip
 from tpf_training.sampling.finish import augment_jointly, finish, fractions
-from tpf_training.sampling.mixture import WEIGHTS
 
 CLIP = Path(__file__).parents[1] / "data/0117_1620"
 
@@ -108,7 +108,7 @@ def test_frames_are_in_the_order_of_time_and_within_the_gap():
 
 def test_one_seed_gives_one_sample_of_every_source(data_root, mixture):
     again = build_mixture(data_root)
-    for source in WEIGHTS:
+    for source in DEFAULT_SOURCES:
         first, second, other = (
             m.sample(np.random.default_rng(seed), source) for m, seed in ((mixture, 5), (again, 5), (mixture, 6))
         )
@@ -142,15 +142,15 @@ def test_a_missing_folder_is_named_unless_its_weight_is_0(data_root, tmp_path):
     (tmp_path / "rgbt_video").symlink_to(data_root / "rgbt_video")
     with pytest.raises(DatasetError, match="rgb_video: no such folder"):
         build_mixture(tmp_path)
-    others = dict.fromkeys(set(WEIGHTS) - {"rgbt_video", "pasted"}, 0.0)
-    few = build_mixture(tmp_path, others | {"pasted": WEIGHTS["rgbt_video"]})
+    few = {"rgbt_video": SourceConfig(0.2), "pasted": SourceConfig(0.2), "rgb_video": SourceConfig(0)}
+    few = build_mixture(tmp_path, few)
     assert few.shares == {"rgbt_video": 0.5, "pasted": 0.5}
     assert few.sample(np.random.default_rng(0)).source in few.shares
 
 
 def test_an_unknown_source_is_an_error_that_lists_the_known(data_root):
-    with pytest.raises(ValueError, match="unknown source 'rgb'; known: .*rgb_video"):
-        build_mixture(data_root, {"rgb": 1.0})
+    with pytest.raises(ValueError, match="'rgb_vidoe', did you mean 'rgb_video'; known: .*lasher"):
+        build_mixture(data_root, {"rgb_vidoe": SourceConfig(1)})
 
 
 def test_an_object_is_cut_out_the_same_way_every_time():

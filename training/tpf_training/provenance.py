@@ -15,6 +15,12 @@ LICENCES = {
     "single_modality": "Drone-detection-dataset clips, CC0",
     "thermal_video": "M3SVD clips, MIT; no labels",
     "thermal_tracks": "M3SVD clips, MIT; boxes found by motion",
+    "lasher": "LasHeR, research use as its authors publish it",
+    "rgbt234": "RGBT234, research use as its authors publish it",
+    "rgbt210": "RGBT210, research use as its authors publish it",
+    "gtot": "GTOT, research use as its authors publish it",
+    "vtuav": "VTUAV, research use as its authors publish it",
+    "folder": "the user's own recordings, terms not stated",
 }
 # Say nothing about the weights, only about where and on what they were made.
 NOT_RECORDED = {"folder", "root", "cache", "devices", "nodes", "accelerator", "workers", "log_every", "start"}

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from tpf_training.datasets.box_file import read_boxes
+from tpf_training.datasets.clip_boxes import INSIDE, clip_boxes
 from tpf_training.datasets.frame_store import Wanted, load_frames, probe
 from tpf_training.datasets.record import Clip, DatasetError
 
 # Crops show the target at 64 px (search 256 / 4, template 128 / 2): more than this many pixels of it are never needed.
 TARGET_PIXELS = 96
-INSIDE = 0.6  # a box with less of its area in the image is a target that has left it
 
 
 def read_labelled_video(
@@ -57,15 +57,6 @@ def common_size(videos: list[Path], box_file: Path, last_frame: int) -> tuple[in
     if len(set(sizes.values())) > 1:
         raise DatasetError("sizes differ: " + ", ".join(f"{video} is {w}x{h}" for video, (w, h) in sizes.items()))
     return sizes.popitem()[1]
-
-
-def clip_boxes(boxes: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes cut at the image's edges, and the part of each one's area that was inside; 0 for boxes without an area."""
-    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
-    corners = np.clip(corners, 0, np.tile(size, 2))
-    clipped = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1).astype(np.float32)
-    area = np.maximum(boxes[:, 2] * boxes[:, 3], 1e-6)
-    return clipped, clipped[:, 2] * clipped[:, 3] / area
 
 
 def _regions(boxes: np.ndarray, factor: float, size: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int]]:

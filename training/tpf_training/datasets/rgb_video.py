@@ -2,20 +2,25 @@
 
 from pathlib import Path
 
+from tpf_training.datasets.damage import tolerate
 from tpf_training.datasets.labelled_video import read_labelled_video
 from tpf_training.datasets.record import Clip, DatasetError
 
 STRIDE = 2  # neighbouring frames add memory and hardly any difference
 
 
-def read_rgb_video(root: Path, cache: Path | None = None) -> list[Clip]:
-    """Every clip and target under `root`, every second frame."""
-    clips = [
-        read_labelled_video(
-            f"{boxes.parent.name}/{boxes.stem}", boxes, visible=boxes.parent / "visible.mp4", stride=STRIDE, cache=cache
-        )
-        for boxes in sorted(root.glob("*/*.csv"))
-    ]
+def read_rgb_video(
+    root: Path, cache: Path | None = None, skipped: list[DatasetError] | None = None
+) -> list[Clip]:
+    """Every clip and target under `root`, every second frame.
+
+    skipped: None makes a damaged clip an error; a list takes the errors instead.
+    """
+    clips = []
+    for boxes in sorted(root.glob("*/*.csv")):
+        name, video = f"{boxes.parent.name}/{boxes.stem}", boxes.parent / "visible.mp4"
+        with tolerate(skipped):
+            clips.append(read_labelled_video(name, boxes, visible=video, stride=STRIDE, cache=cache))
     if not clips:
         raise DatasetError(f"{root}: no clips, expected <clip>/visible.mp4 and <clip>/<target>.csv")
     return clips

@@ -2,33 +2,28 @@
 
 from pathlib import Path
 
-import cv2
-import numpy as np
-
+from tpf_training.datasets.damage import tolerate
+from tpf_training.datasets.image_file import read_image
 from tpf_training.datasets.pseudo_boxes import find_boxes
 from tpf_training.datasets.record import DatasetError, Still
 from tpf_training.datasets.splits import is_held_out
 
 
-def read_rgbt_pairs(root: Path) -> list[Still]:
-    """Every pair under `root` with boxes of the regions that stand out in it."""
+def read_rgbt_pairs(root: Path, skipped: list[DatasetError] | None = None) -> list[Still]:
+    """Every pair under `root` with boxes of the regions that stand out in it.
+
+    skipped: None makes a damaged pair an error; a list takes the errors instead.
+    """
     stills = []
     for thermal in sorted(root.glob("*/thermal/*.jpg")):
         if is_held_out(thermal.stem):
             continue
         visible = thermal.parent.parent / "visible" / thermal.name
-        stills.append(_read_pair(visible, thermal))
+        with tolerate(skipped):
+            stills.append(_read_pair(visible, thermal))
     if not stills:
         raise DatasetError(f"{root}: no pairs, expected <set>/{{visible,thermal}}/<name>.jpg")
     return stills
-
-
-def read_image(path: Path, grey: bool) -> np.ndarray:
-    """(H, W, 3) uint8 RGB or (H, W) uint8; DatasetError names a file that is missing or damaged."""
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR)
-    if image is None:
-        raise DatasetError(f"{path}: missing or damaged image")
-    return image if grey else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def _read_pair(visible_path: Path, thermal_path: Path) -> Still:

@@ -35,10 +35,10 @@ def sprites_of_clip(clip: Clip, rng: np.random.Generator) -> list[Sprite]:
         height, width = clip.visible.shape[1:3]
         if w < 8 or h < 8 or x < 0 or y < 0 or x + w > width or y + h > height:
             continue
-        part = np.s_[y : y + h, x : x + w]
-        visible = clip.visible[index][part]
+        part, frame = np.s_[y : y + h, x : x + w], clip.visible[index]
+        visible = frame[part]
         thermal = simulate(visible, (0, 0, w, h)) if clip.thermal is None else clip.thermal[index][part]
-        sprites.append(_sprite(visible, thermal, _outline(clip.visible[index], (x, y, w, h))))
+        sprites.append(_sprite(visible, thermal, _outline(frame, (x, y, w, h))))
     return sprites
 
 

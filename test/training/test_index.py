@@ -1,0 +1,144 @@
+"""The index: the second opening reads nothing but the index, and every change of the data is noticed."""
+
+import cv2
+import numpy as np
+import pytest
+from frame_folders import age, box, write_frames, write_lines
+
+from tpf_training.datasets import benchmark_folder
+from tpf_training.datasets.record import DatasetError
+from tpf_training.datasets.rgbt210 import read_rgbt210
+from tpf_training.datasets.rgbt234 import read_rgbt234
+
+COUNT = 8
+
+
+@pytest.fixture
+def root(tmp_path):
+    for name in ("a", "b", "c"):
+        folder = tmp_path / "set" / name
+        for part in ("visible", "infrared"):
+            write_frames(folder / part, [f"{part[0]}{i}.png" for i in range(COUNT)])
+            write_lines(folder / f"{part}.txt", [box(i) for i in range(COUNT)])
+    write_lines(tmp_path / "set/b/visible.txt", [(0, 0, 0, 0), *(box(i) for i in range(1, COUNT))])
+    age(tmp_path / "set")
+    return tmp_path / "set"
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """Names of the sequences whose folders were looked into."""
+    names = []
+    original = benchmark_folder._read
+    monkeypatch.setattr(benchmark_folder, "_read", lambda layout, files: names.append(files.name) or original(layout, files))
+    return names
+
+
+def same(clips, others):
+    for clip, other in zip(clips, others, strict=True):
+        assert clip.name == other.name
+        for part in ("boxes", "frames", "thermal_boxes"):
+            np.testing.assert_array_equal(getattr(clip, part), getattr(other, part))
+        for part in ("visible", "thermal"):
+            images, others_images = getattr(clip, part), getattr(other, part)
+            assert images.shape == others_images.shape
+            np.testing.assert_array_equal(images[-1], others_images[-1])
+
+
+def test_the_second_opening_gives_the_same_clips_without_reading_them(root, tmp_path, read):
+    first = read_rgbt234(root, cache=tmp_path / "cache")
+    assert read == ["a", "b", "c"]
+    second = read_rgbt234(root, cache=tmp_path / "cache")
+    assert read == ["a", "b", "c"]
+    same(first, second)
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    assert read_rgbt210_is_apart(root, tmp_path)
+
+
+def read_rgbt210_is_apart(root, tmp_path):
+    """Another reader of the same folder does not take the index of the first."""
+    with pytest.raises(DatasetError, match="init.txt"):
+        read_rgbt210(root, cache=tmp_path / "cache")
+    return True
+
+
+def add_frame(folder):
+    for part in ("visible", "infrared"):
+        cv2.imwrite(str(folder / part / f"{part[0]}{COUNT}.png"), np.zeros((48, 64), np.uint8))
+        write_lines(folder / f"{part}.txt", [box(i) for i in range(COUNT + 1)])
+
+
+def rename_frame(folder):
+    (folder / "infrared/i7.png").rename(folder / "infrared/i07.png")
+
+
+def move_box(folder):
+    file = folder / "visible.txt"
+    file.write_text(file.read_text().replace("21,", "22,"))  # as long as before
+
+
+def move_thermal_box(folder):
+    write_lines(folder / "infrared.txt", [box(i, 1) for i in range(COUNT)])
+
+
+def resize_frames(folder):
+    for part in ("visible", "infrared"):
+        for file in (folder / part).iterdir():
+            file.write_bytes(cv2.imencode(".png", np.zeros((96, 128), np.uint8))[1].tobytes())  # in place
+
+
+@pytest.mark.parametrize("change", [add_frame, rename_frame, move_box, move_thermal_box, resize_frames])
+def test_a_change_is_noticed_and_only_what_changed_is_read_again(root, tmp_path, read, change):
+    read_rgbt234(root, cache=tmp_path / "cache")
+    read.clear()
+    change(root / "b")
+    changed = read_rgbt234(root, cache=tmp_path / "cache")
+    assert read == ["b"]
+    same(changed, read_rgbt234(root))
+
+
+def test_what_changes_again_within_the_file_systems_tick_is_noticed(root, tmp_path, read):
+    # The first change is quite new, so it is not trusted to look different after a second one.
+    move_box(root / "b")
+    read_rgbt234(root, cache=tmp_path / "cache")
+    read.clear()
+    read_rgbt234(root, cache=tmp_path / "cache")
+    assert read == ["b"]
+
+
+def test_new_and_removed_sequences_are_noticed(root, tmp_path, read):
+    read_rgbt234(root, cache=tmp_path / "cache")
+    read.clear()
+    (root / "b").rename(root / "z")
+    assert [clip.name for clip in read_rgbt234(root, cache=tmp_path / "cache")] == ["a", "c", "z"]
+    assert read == ["z"]
+
+
+def test_a_damaged_sequence_is_tried_again_each_time(root, tmp_path, read):
+    good = (root / "b/visible/v0.png").read_bytes()
+    (root / "b/visible/v1.png").write_bytes(good[:100])  # the first with a box; in place: its folder looks as before
+    age(root)
+    for _ in range(2):
+        skipped = []
+        assert len(read_rgbt234(root, cache=tmp_path / "cache", skipped=skipped)) == 3  # it is not the first frame
+    (root / "b/visible/v0.png").write_bytes(good[:100])
+    age(root)
+    (root / "b/visible.txt").touch()
+    for _ in range(2):
+        skipped = []
+        clips = read_rgbt234(root, cache=tmp_path / "cache", skipped=skipped)
+        assert [clip.name for clip in clips] == ["a", "c"] and "b/visible/v0.png" in str(skipped[0])
+    with pytest.raises(DatasetError, match="b/visible/v0.png"):
+        read_rgbt234(root, cache=tmp_path / "cache")
+    (root / "b/visible/v0.png").write_bytes(good)
+    assert len(read_rgbt234(root, cache=tmp_path / "cache")) == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"no index", b"PK\x03\x04 cut off"])
+def test_a_broken_index_is_made_anew(root, tmp_path, read, content):
+    read_rgbt234(root, cache=tmp_path / "cache")
+    (file,) = (tmp_path / "cache").iterdir()
+    file.write_bytes(content)
+    for _ in range(2):
+        assert len(read_rgbt234(root, cache=tmp_path / "cache")) == 3
+    assert read == ["a", "b", "c"] * 2

@@ -1,0 +1,28 @@
+"""The images of a folder in the order of time."""
+
+import os
+import re
+from pathlib import Path
+
+from tpf_training.datasets.record import DatasetError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+_NUMBER = re.compile(r"(\d+)")
+
+
+def list_images(folder: Path) -> list[str]:
+    """Names of the images in `folder`, by the numbers in them (9 before 10); DatasetError where there are none."""
+    try:
+        names = [name for name in os.listdir(folder) if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
+    except OSError as error:
+        raise DatasetError(f"{folder}: cannot list the frames: {error.strerror}") from error
+    if not names:
+        raise DatasetError(f"{folder}: no frames, expected files ending in {', '.join(SUFFIXES)}")
+    return sorted(names, key=natural_key)
+
+
+def natural_key(name: str) -> list:
+    """Sorts by text and numbers in turn."""
+    parts = _NUMBER.split(name)
+    parts[1::2] = map(int, parts[1::2])
+    return parts
