@@ -1,94 +1,147 @@
 """Fine-tuning: it learns, it goes on where it stopped, and its weights say where they come from."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 
-from tpf_training.datasets.source_config import SourceConfig
-from tpf_training.finetune import fuse_batch, parse_arguments, start_network, train, trainable_groups
-from tpf_training.losses.task import task_loss
-from tpf_training.sampling import DEFAULT_SOURCES, build_mixture, collate
+from tpf_model.weights import load_network
+from tpf_training.commands.finetune import finetune, make_decoupling
+from tpf_training.config import ConfigError, load_config
+from tpf_training.config.finetune import FinetuneConfig
+from tpf_training.engine.optimise import make_optimiser
+from tpf_training.phases.finetune import FinetuneModule
+from tpf_training.sampling import build_mixture, collate
+from tpf_training.start import start_network
 
-ONLY_RGBT = [f"--source={name}=0" for name in DEFAULT_SOURCES if name != "rgbt_video"]
+# On one thread, in float32: sums must come in the same order for weights to be equal to the bit.
+PLAN = """
+base: base_finetune
+model: tiny
+fusion: addition
+data:
+  sources: {lasher: {weight: 0}, rgbt_video: {weight: 1.0}}
+drf: {enabled: false}
+optimiser: {encoder: 1.0e-4, head: 1.0e-3, warmup: 0.5, decay: 0.2}
+run: {epochs: 3, samples_per_epoch: 4, batch: 2, average: 0.5, precision: 32-true, accelerator: cpu, workers: 0, log_every: 1}
+"""
 
 
-def arguments(data_root, run, *more):
-    fixed = ["--model=tiny", "--fusion=addition", "--batch=2", "--device=cpu", "--no-amp", "--workers=0"]
-    schedule = ["--warmup=4", "--decay=1", "--average=0.5", f"--cache={run.parent / 'cache'}"]
-    return parse_arguments([f"--data={data_root}", f"--run={run}", *fixed, *schedule, *ONLY_RGBT, *more])
+@pytest.fixture
+def plan(data_root, tmp_path):
+    file = tmp_path / "plan.yaml"
+    file.write_text(PLAN)
+
+    def make(*overrides):
+        places = [f"data.root={data_root}", f"data.cache={tmp_path / 'cache'}", f"run.folder={tmp_path / 'run'}"]
+        return load_config(FinetuneConfig, file, [*places, *overrides])
+
+    return make
 
 
-def read_provenance(path):
+def weights_of(folder):
+    return load_network(None, folder / "weights.safetensors")[0].state_dict()
+
+
+def test_a_run_that_was_killed_goes_on_to_the_same_weights(plan, data_root, tmp_path):
+    finetune(plan(f"run.folder={tmp_path / 'through'}"))
+    folder = tmp_path / "killed"
+    command = [sys.executable, "-m", "tpf_training.cli", "finetune", str(tmp_path / "plan.yaml")]
+    command += [f"data.root={data_root}", f"data.cache={tmp_path / 'cache'}", f"run.folder={folder}"]
+    # More epochs than anyone waits for; it is killed after its first checkpoint, wherever it then is.
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 120
+    while not (folder / "checkpoints/last.ckpt").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert (folder / "checkpoints/last.ckpt").exists()
+
+    with pytest.raises(FileExistsError, match="--resume"):
+        finetune(plan(f"run.folder={folder}"))
+    with pytest.raises(ConfigError, match="optimiser.head"):
+        finetune(plan(f"run.folder={folder}", "optimiser.head=0.5"), resume=True)
+    finetune(plan(f"run.folder={folder}"), resume=True)
+    torch.testing.assert_close(weights_of(folder), weights_of(tmp_path / "through"), rtol=0, atol=0)
+
+
+def test_weights_say_where_they_come_from(plan, data_root, tmp_path):
+    finetune(plan("run.epochs=1"))
+    first = tmp_path / "run/weights.safetensors"
+    provenance, text = read_provenance(first)
+    assert provenance["command"] == "tpf-train finetune" and provenance["step"] == 2
+    assert provenance["settings"]["run"]["batch"] == 2 and provenance["settings"]["fusion"] == "addition"
+    assert provenance["data"] == {"rgbt_video": {"share": 1.0, "licence": "M3SVD clips, MIT; boxes drawn for this project"}}
+    assert provenance["start"] == {"weights": "random"}
+    assert str(tmp_path) not in text and str(data_root) not in text
+
+    finetune(plan("run.epochs=1", f"run.folder={tmp_path / 'next'}", f"start.network={first}"))
+    later, _ = read_provenance(tmp_path / "next/weights.safetensors")
+    assert later["start"]["weights"] == {"file": first.name, "provenance": provenance}  # the whole line of descent
+
+
+def read_provenance(path: Path):
     with safe_open(path, framework="pt") as file:
         text = file.metadata()["provenance"]
     return json.loads(text), text
 
 
-def test_a_run_that_was_interrupted_ends_with_the_same_weights(data_root, tmp_path):
-    train(arguments(data_root, tmp_path / "through", "--steps=4"))
-    train(arguments(data_root, tmp_path / "resumed", "--steps=2"))
-    train(arguments(data_root, tmp_path / "resumed", "--steps=4", "--resume"))
-    through, resumed = (torch.load(tmp_path / run / "state.pt") for run in ("through", "resumed"))
-    assert through["step"] == resumed["step"] == 4
-    for part in ("network", "average"):
-        torch.testing.assert_close(resumed[part], through[part], rtol=0, atol=0)
-    with pytest.raises(FileExistsError, match="--resume"):
-        train(arguments(data_root, tmp_path / "resumed", "--steps=4"))
+def test_the_curves_and_the_sample_images_are_there(plan, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-
-def test_weights_say_where_they_come_from(data_root, tmp_path):
-    train(arguments(data_root, tmp_path / "first", "--steps=2"))
-    first = tmp_path / "first/weights.safetensors"
-    provenance, text = read_provenance(first)
-    assert provenance["step"] == 2 and provenance["settings"]["batch"] == 2
-    assert provenance["data"] == {"rgbt_video": {"share": 1.0, "licence": "M3SVD clips, MIT; boxes drawn for this project"}}
-    assert provenance["start"] == {"weights": "random"}
-    assert str(tmp_path) not in text and str(data_root) not in text
-
-    train(arguments(data_root, tmp_path / "next", "--steps=1", f"--weights={first}"))
-    later, _ = read_provenance(tmp_path / "next/weights.safetensors")
-    assert later["start"]["weights"] == {"file": first.name, "provenance": provenance}  # the whole line of descent
-
-
-@pytest.mark.parametrize("value", ["rgb=1", "rgb_video", "rgb_video=often", "rgb_video=-1"])
-def test_a_source_that_is_unknown_or_has_no_weight_is_refused(data_root, tmp_path, capsys, value):
-    with pytest.raises(SystemExit):
-        arguments(data_root, tmp_path, f"--source={value}")
-    assert repr(value) in capsys.readouterr().err
+    finetune(plan("run.epochs=1"))
+    events = EventAccumulator(str(tmp_path / "run/tensorboard"))
+    events.Reload()
+    assert {"loss", "iou", "samples_per_second", "data_share"} <= set(events.Tags()["scalars"])
+    (picture,) = events.Images("samples")
+    assert (picture.width, picture.height) == (4 * 256, 2 * 256)  # template, visible, thermal, fused; two samples
 
 
 @pytest.mark.parametrize("rate", [0.0, 1e-3])
-def test_the_fusion_adapter_learns_unless_its_rate_is_0(data_root, tmp_path, rate):
-    options = arguments(data_root, tmp_path, "--fusion=pfa", f"--fusion-lr={rate}")
-    network = start_network(options)[0].train()
-    trainable_groups(network, options)
-    channels = {"visible": 3, "thermal": 1}
-    names = [(crop, camera) for crop in ("template", "dynamic", "search") for camera in channels]
-    crops = {
-        f"{crop}_{camera}": torch.randint(0, 256, (1, channels[camera], 64, 64), dtype=torch.uint8)
-        for crop, camera in names
-    }
-    fused = fuse_batch(network, crops, torch.device("cpu"))
+def test_the_fusion_adapter_learns_unless_its_rate_is_0(plan, rate):
+    module = make_module(plan("fusion=pfa", f"optimiser.fusion={rate}"))
+    fused = module._fuse(*([torch.rand(1, 3, 64, 64)] * 3 for _ in range(2)))
     assert all(image.requires_grad == bool(rate) for image in fused)
     if rate:
         sum(image.square().sum() for image in fused).backward()
-        assert network.fusion.decoder.weight.grad.abs().max() > 0
+        assert module.learner.fusion.decoder.weight.grad.abs().max() > 0
 
 
-def test_one_batch_is_learnt(data_root, tmp_path):
-    torch.manual_seed(0)
-    network = start_network(arguments(data_root, tmp_path))[0].train()
-    mixture = build_mixture(data_root, {"rgbt_video": SourceConfig(1)})
+def make_module(config):
+    network, _ = start_network(config)
+    module = FinetuneModule(config, network, make_decoupling(config, network), None).train()
+    module.log_dict = lambda *args, **kwargs: None  # belongs to a trainer
+    return module
+
+
+@pytest.mark.parametrize("phase", ["task", "drf"])
+def test_one_batch_is_learnt(plan, data_root, phase):
+    drf = ["drf.enabled=true", "drf.decoder_width=128", "drf.decoder_depth=1"] if phase == "drf" else []
+    config = plan("optimiser.encoder=1e-3", "optimiser.head=1e-3", "optimiser.auxiliary=1e-3", *drf)
+    module = make_module(config)
+    mixture = build_mixture(data_root, config.data.sources)
     batch = collate([mixture.sample(np.random.default_rng(1), "rgbt_video")] * 2)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    auxiliary = [(module.decoupling, 1e-3)] if module.decoupling else []
+    optimiser = make_optimiser([(module.learner, 1e-3), *auxiliary], config.optimiser, 10**6)["optimizer"]
     losses = []
-    for _ in range(40):
-        loss, parts = task_loss(network(*fuse_batch(network, batch, torch.device("cpu"))), batch["box"])
+    for _ in range(60):
+        loss = module.training_step(batch, 1)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        losses.append(parts["loss"])
-    assert losses[-1] < losses[0] / 5
+        losses.append(loss.item())
+    assert losses[-1] < (0.15 if phase == "task" else 0.3) * losses[0]
+
+
+def test_nothing_to_learn_is_refused(plan):
+    module = make_module(plan())
+    with pytest.raises(ValueError, match="nothing learns"):
+        make_optimiser([(module.learner.fusion, 0.0)], module.config.optimiser, 10)

@@ -4,6 +4,7 @@ import torch
 
 from tpf_model.config import load_variant
 from tpf_model.network import TPFNetwork
+from tpf_model.weights import shipped_weights
 from tpf_training.teacher import Captured, Teacher
 from tpf_training.weight_selection import select_weights
 
@@ -11,7 +12,7 @@ from tpf_training.weight_selection import select_weights
 def test_a_student_comes_to_say_what_its_teacher_says_and_the_teacher_stays():
     torch.manual_seed(0)
     student = TPFNetwork(load_variant("tiny"))
-    teacher = Teacher("small", None, student).train()
+    teacher = Teacher(shipped_weights("small"), student).train()
     select_weights(student, teacher.network)
     before = {name: value.clone() for name, value in teacher.network.state_dict().items()}
     images = [torch.rand(1, 3, size, size) for size in (128, 128, 256)]

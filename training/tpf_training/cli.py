@@ -4,11 +4,11 @@ import argparse
 import sys
 
 from tpf_model.weights import WeightsError
-from tpf_training.commands import ablate, distill, export, finetune
+from tpf_training.commands import export, finetune
 from tpf_training.config import ConfigError, shipped_configs
 from tpf_training.datasets.record import DatasetError
 
-COMMANDS = {"distill": distill, "finetune": finetune, "export": export, "ablate": ablate}
+COMMANDS = {"finetune": finetune, "export": export}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -18,7 +18,12 @@ def main(arguments: list[str] | None = None) -> None:
     for name, module in COMMANDS.items():
         summary = module.__doc__.splitlines()[0]
         module.add_arguments(commands.add_parser(name, help=summary, description=module.__doc__))
-    args = parser.parse_args(arguments)
+    args, rest = parser.parse_known_args(arguments)
+    # argparse takes key=value only in one row: here some stand behind an option.
+    if not hasattr(args, "overrides") or any(text.startswith("-") for text in rest):
+        parser.parse_args(arguments)
+    else:
+        args.overrides += rest
     try:
         COMMANDS[args.command].run(args)
     except (ConfigError, DatasetError, WeightsError, FileExistsError) as error:

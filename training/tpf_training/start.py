@@ -8,9 +8,9 @@ from safetensors.torch import load_file
 
 from tpf_model.config import load_variant, variant_names
 from tpf_model.network import TPFNetwork
-from tpf_model.weights import WeightsError, read_network, shipped_weights
+from tpf_model.weights import WeightsError, load_network, shipped_weights
 from tpf_training.config.finetune import FinetuneConfig
-from tpf_training.initial_weights import load_encoder
+from tpf_training.initial_weights import load_initial_weights
 from tpf_training.provenance import origin
 from tpf_training.weight_selection import select_weights
 
@@ -29,11 +29,11 @@ def start_network(config: FinetuneConfig) -> tuple[TPFNetwork, dict]:
         origins["weights"] = origin(path)
     elif start.larger is not None:
         path = weights_file(start.larger)
-        select_weights(network, read_network(path)[0])
+        select_weights(network, load_network(None, path)[0])
         origins["selected from"] = origin(path)
-    elif start.encoder is not None:
-        print(load_encoder(network.encoder, start.encoder))
-        origins["encoder"] = origin(start.encoder)
+    elif start.pretrained is not None:
+        print(load_initial_weights(network, start.pretrained))
+        origins["pretrained"] = origin(start.pretrained)
     if start.fusion is not None:
         load_fusion(network, start.fusion)
         origins["fusion"] = origin(start.fusion)
@@ -50,7 +50,7 @@ def weights_file(name: str) -> Path:
 
 def load_whole(network: TPFNetwork, path: Path) -> None:
     """Load a network of the same model; the adapter keeps its own weights where either has none."""
-    source, _ = read_network(path)
+    source, _ = load_network(None, path)
     if dataclasses.replace(source.config, fusion=network.config.fusion) != network.config:
         raise WeightsError(f"weights file {path} is of model {source.config.name!r}, not {network.config.name!r}")
     network.encoder.load_state_dict(source.encoder.state_dict())

@@ -17,9 +17,9 @@ class Teacher(nn.Module):
     `forward` gives the distillation loss. The projections learn with the student and are of no use afterwards.
     """
 
-    def __init__(self, model: str, weights: Path | str | None, student: TPFNetwork):
+    def __init__(self, weights: Path, student: TPFNetwork):
         super().__init__()
-        network, self.provenance = load_network(model, weights)
+        network, _ = load_network(None, weights)
         self.network = network.requires_grad_(False)
         ours, theirs = student.config, network.config
         if (ours.template_size, ours.search_size, ours.patch) != (theirs.template_size, theirs.search_size, theirs.patch):

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from tpf_model.network import count_parameters
-from tpf_model.weights import read_network, save_network
+from tpf_model.weights import load_network, save_network
 from tpf_training.model_card import model_card
 
 
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     if args.out.suffix != ".safetensors":
         raise SystemExit(f"tpf-train export: --out {args.out} must end in .safetensors")
-    network, provenance = read_network(args.weights)
+    network, provenance = load_network(None, args.weights)
     if args.scores:
         provenance = provenance | {"scores": json.loads(args.scores.read_text())}
     save_network(network, args.out, provenance)

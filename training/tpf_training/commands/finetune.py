@@ -2,6 +2,7 @@
 
 import argparse
 
+from tpf_model.network import TPFNetwork
 from tpf_model.weights import save_network
 from tpf_training.commands import arguments
 from tpf_training.config import load_config
@@ -11,8 +12,8 @@ from tpf_training.engine.draws import make_loader
 from tpf_training.engine.fit import fit, prepare_run
 from tpf_training.phases.finetune import FinetuneModule
 from tpf_training.provenance import describe
-from tpf_training.sampling import build_mixture, collate
-from tpf_training.start import start_network
+from tpf_training.sampling import build_mixture, collate, default_cache
+from tpf_training.start import start_network, weights_file
 from tpf_training.teacher import Teacher
 
 
@@ -29,10 +30,16 @@ def finetune(config: FinetuneConfig, resume: bool = False) -> None:
     checkpoint = prepare_run(config, resume)
     data = config.data
     mixture = build_mixture(
-        data.root, data.sources, data.cache, config.run.seed, data.skip_damaged, data.augmentation, data.sampling
+        data.root,
+        data.sources or None,
+        data.cache or default_cache(),
+        config.run.seed,
+        data.skip_damaged,
+        data.augmentation,
+        data.sampling,
     )
     network, origins = start_network(config)
-    teacher = Teacher(config.teacher.model, config.teacher.network, network) if config.teacher else None
+    teacher = Teacher(weights_file(config.teacher.network), network) if config.teacher else None
     module = FinetuneModule(config, network, make_decoupling(config, network), teacher)
 
     def write_weights(learner, step: int) -> None:
@@ -42,9 +49,19 @@ def finetune(config: FinetuneConfig, resume: bool = False) -> None:
     fit(module, make_loader(mixture, collate, config.run), config.run, write_weights, checkpoint)
 
 
-def make_decoupling(config: FinetuneConfig, network) -> Decoupling | None:
+def make_decoupling(config: FinetuneConfig, network: TPFNetwork) -> Decoupling | None:
     """DRF's auxiliary branches, whose encoders start as the network's; None where DRF is off."""
     drf = config.drf
     if not drf.enabled:
         return None
-    return Decoupling(network, drf.repulsion, drf.reconstruction, drf.margin, config.frozen_blocks)
+    decoupling = Decoupling(
+        network.config,
+        repulsion=drf.repulsion,
+        reconstruction=drf.reconstruction,
+        margin=drf.margin,
+        frozen_blocks=config.frozen_blocks,
+        decoder_width=drf.decoder_width,
+        decoder_depth=drf.decoder_depth,
+    )
+    decoupling.start_from(network.encoder)
+    return decoupling

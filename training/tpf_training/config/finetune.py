@@ -14,17 +14,17 @@ class StartConfig:
 
     network: a whole network, a weights file or the name of a model whose weights ship; or
     larger: the same of a larger model, of whose weights some are kept (`weight_selection`); or
-    encoder: a pretrained plain ViT (`initial_weights`).
+    pretrained: a checkpoint of another project or a plain ViT, see `initial_weights`.
     fusion: an adapter's weights that `tpf-train distill` made; None keeps the network's own.
     """
 
     network: str | None = None
     larger: str | None = None
-    encoder: Path | None = None
+    pretrained: Path | None = None
     fusion: Path | None = None
 
     def __post_init__(self):
-        given = [name for name in ("network", "larger", "encoder") if getattr(self, name) is not None]
+        given = [name for name in ("network", "larger", "pretrained") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"start.{given[0]} and start.{given[1]} are both given; the network starts from one of them")
 
@@ -33,7 +33,8 @@ class StartConfig:
 class DRFConfig:
     """Decoupled representation fine-tuning: loss = task + weight (repulsion + reconstruction).
 
-    margin: cosine similarity of task and irrelevant features up to which they do not repel each other.
+    margin: cosine similarity of task and irrelevant features up to which they do not repel each other. decoder_width,
+    decoder_depth: of the auxiliary branches' decoders. `frozen_blocks` holds for the auxiliary encoders, too.
     """
 
     enabled: bool = True
@@ -41,6 +42,8 @@ class DRFConfig:
     reconstruction: bool = True
     weight: float = 1.0
     margin: float = 0.0
+    decoder_width: int = 512
+    decoder_depth: int = 4
 
     def __post_init__(self):
         if self.enabled and not (self.repulsion or self.reconstruction):
@@ -53,17 +56,19 @@ class DRFConfig:
 class TeacherConfig:
     """A larger network whose encoder is imitated: loss = ... + weight x distillation.
 
-    network: a weights file of `model`, None for those that ship.
+    network: a weights file, or the name of a model whose weights ship.
     """
 
-    model: str = "small"
-    network: Path | None = None
+    network: str = "small"
     weight: float = 4.0
 
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """model: a variant of tpf_model; fusion: pfa or addition. frozen_blocks: the first ones of the encoder, kept as they are."""
+    """model: a variant of tpf_model; fusion: pfa or addition.
+
+    frozen_blocks: the first ones of the encoder, kept as they are, and the patch embedding before them.
+    """
 
     model: str = "base"
     fusion: str = "pfa"

@@ -77,7 +77,7 @@ def fit(
         use_distributed_sampler=False,  # `EpochNumbers` deals the samples itself
         sync_batchnorm=True,
         default_root_dir=config.folder,
-        logger=TensorBoardLogger(config.folder, name=None, version="tensorboard"),
+        logger=TensorBoardLogger(config.folder, name="tensorboard", version=""),
         callbacks=[
             average,
             WriteWeights(average, write_weights),

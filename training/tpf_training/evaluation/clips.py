@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 
 from tpf_training.datasets.box_file import read_boxes
-from tpf_training.datasets.labelled_video import INSIDE, clip_boxes, common_size
+from tpf_training.datasets.clip_boxes import INSIDE, clip_boxes
+from tpf_training.datasets.labelled_video import common_size
 from tpf_training.datasets.record import DatasetError
 from tpf_training.datasets.splits import evaluation_names
 from tpf_training.evaluation.degradation import MODALITIES

@@ -7,7 +7,7 @@ from tpf_training.losses.box import box_losses
 from tpf_training.losses.focal import focal_loss, gaussian_map
 
 
-def task_loss(prediction: Prediction, boxes: Tensor) -> tuple[Tensor, dict[str, float]]:
+def task_loss(prediction: Prediction, boxes: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """Loss of `prediction` against `boxes` (B, 4), x y w h as fractions of the crop, and its parts for the log.
 
     A box of NaN means that the crop does not show the target: its score is to be low everywhere, no box is learnt.
@@ -19,4 +19,4 @@ def task_loss(prediction: Prediction, boxes: Tensor) -> tuple[Tensor, dict[str, 
     giou, l1, overlap = box_losses(maps, boxes[shown], target[shown])
     total = focal + 2 * giou + 5 * l1
     parts = {"loss": total, "focal": focal, "giou": giou, "l1": l1, "iou": overlap}
-    return total, {name: value.item() for name, value in parts.items()}
+    return total, {name: value.detach() for name, value in parts.items()}

@@ -9,6 +9,7 @@ from tpf_training.config.finetune import FinetuneConfig
 from tpf_training.drf.decoupling import Decoupling
 from tpf_training.engine.optimise import make_optimiser
 from tpf_training.engine.pictures import Pictures
+from tpf_training.freezing import freeze_first_blocks
 from tpf_training.losses.box import decode_boxes
 from tpf_training.losses.task import task_loss
 from tpf_training.sampling.sample import to_float
@@ -69,11 +70,8 @@ def _boxes_at_peaks(score: Tensor, boxes: Tensor) -> Tensor:
 
 
 def _freeze(config: FinetuneConfig, network: TPFNetwork) -> None:
-    encoder, rates = network.encoder, config.optimiser
-    if config.frozen_blocks:
-        encoder.cls_token.requires_grad_(False)
-        for module in (encoder.patch_embed, *encoder.blocks[: config.frozen_blocks]):
-            module.requires_grad_(False)
-    for part, rate in ((network.fusion, rates.fusion), (encoder, rates.encoder), (network.head, rates.head)):
+    rates = config.optimiser
+    freeze_first_blocks(network.encoder, config.frozen_blocks)
+    for part, rate in ((network.fusion, rates.fusion), (network.encoder, rates.encoder), (network.head, rates.head)):
         if rate == 0:
             part.requires_grad_(False)
