@@ -71,6 +71,14 @@ def test_any_length_and_groups_are_exact_in_float64(tokens):
         torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("backend", ["reference", "blocked"])  # native is float32: it is held to the reference above
+def test_gradients_are_those_of_finite_differences(backend):
+    # 18 tokens: nine chunks of two
+    inputs = operands(groups=2, channels=2, states=2, tokens=18, dtype=torch.float64)
+    inputs = [x.requires_grad_() for x in inputs]
+    assert torch.autograd.gradcheck(lambda *x: selective_scan(*x, backend), inputs)
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("channels, states", [(2, 1), (30, 16), (32, 5), (34, 3), (80, 2)])
 @pytest.mark.parametrize("tokens", [1, 31, 32, 65])

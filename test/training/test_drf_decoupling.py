@@ -58,7 +58,8 @@ def test_what_ships_is_the_tracker_alone(tmp_path, network):
     save_network(network, tmp_path / "w.safetensors", {})
     with safe_open(tmp_path / "w.safetensors", framework="pt") as file:
         stored = {name: file.get_tensor(name).numel() for name in file.keys()}
-    statistics = sum(b.numel() for b in network.buffers() if b.dtype.is_floating_point) - 6  # mean and std are not stored
+    # Batch norm's statistics and position embeddings are stored without being parameters; mean and std (6) are not.
+    statistics = sum(b.numel() for b in network.buffers() if b.dtype.is_floating_point) - 6
     assert sum(stored.values()) - statistics == parameters(network)
 
 
