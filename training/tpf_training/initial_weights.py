@@ -6,7 +6,7 @@ from math import isqrt
 from pathlib import Path
 
 from timm.layers import resample_abs_pos_embed, resample_patch_embed
-from torch import Tensor, nn
+from torch import Tensor
 
 from tpf_model.backbone import VisionTransformer
 from tpf_model.config import load_variant, variant_names
@@ -69,13 +69,6 @@ def load_initial_weights(network: TPFNetwork, path: Path | str) -> LoadReport:
         unused={name: tuple(tensors[name].shape) for name in unused},
         missing={name: tuple(tensor.shape) for name, tensor in wanted.items() if name not in chosen},
     )
-
-
-def load_encoder(encoder: VisionTransformer, path: Path | str) -> list[str]:
-    """`load_initial_weights` for an encoder alone; returns the names in the file that found no place."""
-    network = nn.Module()
-    network.encoder = encoder
-    return list(load_initial_weights(network, path).unused)
 
 
 def _counts(name: str) -> bool:

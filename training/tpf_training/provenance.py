@@ -47,9 +47,11 @@ def _without_paths(settings: dict) -> dict:
 
 
 def origin(path: Path) -> dict:
-    """A safetensors file's name and what its metadata says of where it comes from."""
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
+    """A weights file's name and what its metadata, where it has some, says of where it comes from."""
+    metadata = {}
+    if path.suffix == ".safetensors":
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
     if "provenance" in metadata:
         return {"file": path.name, "provenance": json.loads(metadata["provenance"])}
     return {"file": path.name, "source": metadata.get("source", "unknown")}

@@ -4,12 +4,12 @@ import dataclasses
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 
 from tpf_model.config import load_variant, variant_names
 from tpf_model.network import TPFNetwork
 from tpf_model.weights import WeightsError, load_network, shipped_weights
 from tpf_training.config.finetune import FinetuneConfig
+from tpf_training.fusion_weights import load_fusion
 from tpf_training.initial_weights import load_initial_weights
 from tpf_training.provenance import origin
 from tpf_training.weight_selection import select_weights
@@ -57,16 +57,3 @@ def load_whole(network: TPFNetwork, path: Path) -> None:
     network.head.load_state_dict(source.head.state_dict())
     if source.config.fusion == network.config.fusion:
         network.fusion.load_state_dict(source.fusion.state_dict())
-
-
-def load_fusion(network: TPFNetwork, path: Path) -> None:
-    """Load the fusion adapter out of `path`: a file that `tpf-train distill` made, or a whole network's."""
-    if network.config.fusion != "pfa":
-        raise ValueError(f"start.fusion is {path}, but fusion is {network.config.fusion!r}, which has no weights")
-    prefix = "fusion."
-    tensors = {name: tensor.float() for name, tensor in load_file(path).items() if name.startswith(prefix)}
-    try:
-        network.fusion.load_state_dict({name.removeprefix(prefix): tensor for name, tensor in tensors.items()})
-    except RuntimeError as error:
-        name = network.config.name
-        raise WeightsError(f"weights file {path} holds no fusion adapter that fits model {name!r}: {error}") from error

@@ -7,13 +7,14 @@ from omegaconf import MISSING
 
 from tpf_training.config.optimiser import OptimiserConfig
 from tpf_training.config.run import RunConfig
+from tpf_training.losses.distillation import NORMS
 from tpf_training.mad.expert_config import ExpertConfig
 
 
 @dataclass(frozen=True)
 class PairsConfig:
-    """root: the folder of aligned pairs, `<set>/{visible,thermal}/<name>.jpg`, and, for experts of kind "folder" that name
-    no path, `<set>/experts/<expert>/<name>.jpg`. cache: folder for the fused images of the other kinds.
+    """root: the folder of aligned pairs, `<set>/{visible,thermal}/<name>.jpg`. cache: where the fused images of experts
+    that are not folders are kept, None for the user's cache folder.
     """
 
     root: Path = MISSING
@@ -22,20 +23,25 @@ class PairsConfig:
 
 @dataclass(frozen=True)
 class DistillConfig:
-    """model: the variant whose adapter learns.
+    """model: the variant whose adapter learns. start: an adapter's weights, None for the mean of both images.
 
-    experts: by name. weighting: "adaptive" (softmax of the IoU that the auxiliary tracker reaches on each expert's
-    images), "equal", or one expert's name. auxiliary: the auxiliary single-stream tracker, a weights file or the name
-    of a model whose weights ship; its own adapter is not used. temperature: of the softmax. start: an adapter's weights, None for the mean of
-    both images.
+    experts: none given means those in the pairs' own folders, `<set>/experts/<expert>/<name>.jpg`.
+    weighting: "adaptive" (softmax of the IoU that the auxiliary tracker reaches on each expert's images, divided by
+    `temperature`), "equal", or one expert's name, which then is the only one. auxiliary: the single-stream tracker, a
+    weights file or the name of a model whose weights ship; its own fusion is not used. norm: l1 or l2.
     """
 
     model: str = "base"
-    experts: dict[str, ExpertConfig] = field(default_factory=dict)
+    start: Path | None = None
+    experts: tuple[ExpertConfig, ...] = ()
     weighting: str = "adaptive"
     temperature: float = 1.0
     auxiliary: str = "small"
-    start: Path | None = None
+    norm: str = "l1"
     pairs: PairsConfig = field(default_factory=PairsConfig)
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(fusion=1e-3))
     run: RunConfig = field(default_factory=lambda: RunConfig(epochs=35))
+
+    def __post_init__(self):
+        if self.norm not in NORMS:
+            raise ValueError(f"norm is {self.norm!r}, must be one of {', '.join(NORMS)}")

@@ -1,0 +1,105 @@
+"""Distillation: the adapter comes to look like the experts' images, and fine-tuning starts from it."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from tpf_model.config import load_variant
+from tpf_model.fusion import PixelFusionAdapter
+from tpf_model.network import TPFNetwork
+from tpf_training.commands.distill import distill
+from tpf_training.config import load_config
+from tpf_training.config.distill import DistillConfig
+from tpf_training.datasets.expert_pairs import own_experts, read_expert_pairs
+from tpf_training.engine.optimise import make_optimiser
+from tpf_training.fusion_weights import load_fusion
+from tpf_training.mad.sample import MADSource, collate_mad
+from tpf_training.mad.weighting import ExpertWeighting
+from tpf_training.phases.distill import DistillModule
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """One pair with two experts, which disagree."""
+    root = tmp_path_factory.mktemp("pairs")
+    scene = np.random.default_rng(0).integers(30, 120, (15, 20), dtype=np.uint8)
+    visible = cv2.resize(scene, (320, 240), interpolation=cv2.INTER_CUBIC)
+    thermal = visible // 3
+    cv2.ellipse(thermal, (160, 120), (24, 48), 0, 0, 360, 250, -1)
+    images = {"visible": visible, "thermal": thermal, "experts/bright": np.maximum(visible, thermal), "experts/dark": visible // 2}
+    for folder, image in images.items():
+        (root / "set" / folder).mkdir(parents=True)
+        cv2.imwrite(str(root / "set" / folder / "one.jpg"), image)
+    return root
+
+
+@pytest.fixture
+def plan(pairs, tmp_path):
+    def make(*overrides):
+        run = ["run.epochs=2", "run.samples_per_epoch=4", "run.batch=2", "run.workers=0", "run.accelerator=cpu", "run.average=0.5"]
+        places = [f"pairs.root={pairs}", f"run.folder={tmp_path / 'run'}"]
+        return load_config(DistillConfig, "small_distill", [*places, *run, "run.precision=32-true", *overrides])
+
+    return make
+
+
+def test_the_whole_phase(plan, tmp_path):
+    distill(plan("weighting=adaptive"))
+    path = tmp_path / "run/fusion.safetensors"
+    with safe_open(path, framework="pt") as file:
+        provenance = json.loads(file.metadata()["provenance"])
+    assert provenance["experts"] == ["bright", "dark"] and provenance["step"] == 4
+    assert provenance["start"]["auxiliary tracker"]["file"] == "small.safetensors"
+    network = TPFNetwork(load_variant("tiny"))  # its adapter is of the same kind
+    load_fusion(network, path)
+    assert network.fusion.decoder.weight.abs().max() > 0
+    with pytest.raises(ValueError, match="base"):
+        load_fusion(TPFNetwork(load_variant("base")), path)
+
+
+def test_an_interrupted_run_goes_on_to_the_same_weights(plan, tmp_path):
+    class Interrupted(Exception):
+        pass
+
+    distill(plan("weighting=equal", f"run.folder={tmp_path / 'through'}"))
+    config = plan("weighting=equal")
+    original = DistillModule.training_step
+    steps = []
+
+    def interrupted(self, batch, index):
+        steps.append(index)
+        if len(steps) == 4:  # in the second epoch, behind the checkpoint
+            raise Interrupted
+        return original(self, batch, index)
+
+    DistillModule.training_step = interrupted
+    try:
+        with pytest.raises(Interrupted):
+            distill(config)
+    finally:
+        DistillModule.training_step = original
+    distill(config, resume=True)
+    through, resumed = (tmp_path / run / "fusion.safetensors" for run in ("through", "run"))
+    assert through.read_bytes()[-1000:] == resumed.read_bytes()[-1000:]
+
+
+def test_one_batch_is_learnt_from_a_single_expert(plan, pairs):
+    torch.manual_seed(0)
+    config = plan("weighting=bright", "optimiser.fusion=1e-2", "optimiser.warmup=0", "optimiser.decay=0")
+    source = MADSource(read_expert_pairs(pairs, own_experts(pairs)))
+    batch = collate_mad([source.sample(np.random.default_rng(3))])
+    module = DistillModule(config, PixelFusionAdapter(4), ExpertWeighting(source.experts, "bright"))
+    module.log_dict = lambda *args, **kwargs: None  # belongs to a trainer
+    optimiser = make_optimiser([(module.learner, 1e-2)], config.optimiser, 10**6)["optimizer"]
+    losses = []
+    for _ in range(120):
+        loss = module.training_step(batch, 1)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.2 * losses[0]

@@ -1,0 +1,66 @@
+"""Distil the fusion adapter from several fusion networks (MAD): the first phase."""
+
+import argparse
+
+import torch
+
+from tpf_model.config import load_variant
+from tpf_model.network import TPFNetwork
+from tpf_model.weights import load_network
+from tpf_training.commands import arguments
+from tpf_training.config import load_config
+from tpf_training.config.distill import DistillConfig
+from tpf_training.datasets.expert_pairs import own_experts, read_expert_pairs
+from tpf_training.datasets.rgbt_pairs import find_pairs
+from tpf_training.engine.draws import make_loader
+from tpf_training.engine.fit import fit, prepare_run
+from tpf_training.fusion_weights import load_fusion, save_fusion
+from tpf_training.mad.run_ahead import expert_folders
+from tpf_training.mad.sample import MADSource, collate_mad
+from tpf_training.mad.weighting import ADAPTIVE, ExpertWeighting
+from tpf_training.phases.distill import DistillModule
+from tpf_training.provenance import describe, origin
+from tpf_training.sampling import default_cache
+from tpf_training.start import weights_file
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    arguments.add_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    distill(load_config(DistillConfig, args.config, arguments.overrides(args)), args.resume)
+
+
+def distill(config: DistillConfig, resume: bool = False) -> None:
+    """Run the whole phase. `run.folder` then holds fusion.safetensors, checkpoints, the configuration and logs."""
+    checkpoint = prepare_run(config, resume)
+    source = MADSource(read_expert_pairs(config.pairs.root, _expert_folders(config)))
+    torch.manual_seed(config.run.seed)
+    network, origins = TPFNetwork(load_variant(config.model)), {}
+    if config.start is not None:
+        load_fusion(network, config.start)
+        origins["fusion"] = origin(config.start)
+    tracker = None
+    if config.weighting == ADAPTIVE:
+        path = weights_file(config.auxiliary)
+        tracker, _ = load_network(None, path)
+        origins["auxiliary tracker"] = origin(path)
+    weighting = ExpertWeighting(source.experts, config.weighting, tracker, config.temperature)
+    shares = {"rgbt_pairs": 1.0}
+
+    def write_weights(learner, step: int) -> None:
+        provenance = describe("distill", config, step, shares, origins) | {"experts": source.experts}
+        save_fusion(learner, config.run.folder / "fusion.safetensors", provenance)
+
+    module = DistillModule(config, network.fusion, weighting)
+    fit(module, make_loader(source, collate_mad, config.run), config.run, write_weights, checkpoint)
+
+
+def _expert_folders(config: DistillConfig) -> dict:
+    pairs = config.pairs
+    if not config.experts:
+        return own_experts(pairs.root)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    cache = (pairs.cache or default_cache()) / "experts"
+    return expert_folders(config.experts, find_pairs(pairs.root), cache, device)

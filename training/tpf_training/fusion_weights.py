@@ -1,0 +1,32 @@
+"""A fusion adapter's weights alone: what `tpf-train distill` makes and `tpf-train finetune` starts from."""
+
+import json
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from tpf_model.network import TPFNetwork
+from tpf_model.weights import WeightsError
+
+PREFIX = "fusion."  # named as in a whole network's file, which can be read alike
+
+
+def save_fusion(adapter: nn.Module, path: Path, provenance: dict) -> None:
+    """Write the weights of `adapter` in float32 (they are small) with their provenance in the metadata."""
+    tensors = {PREFIX + name: tensor.contiguous() for name, tensor in adapter.state_dict().items()}
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, {"provenance": json.dumps(provenance)})
+    partial.replace(path)
+
+
+def load_fusion(network: TPFNetwork, path: Path) -> None:
+    """Load the adapter of `network` out of `path`: a file of `save_fusion`, or a whole network's."""
+    if network.config.fusion != "pfa":
+        raise WeightsError(f"{path}: the network's fusion is {network.config.fusion!r}, which has no weights to load")
+    tensors = {name: tensor.float() for name, tensor in load_file(path).items() if name.startswith(PREFIX)}
+    try:
+        network.fusion.load_state_dict({name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()})
+    except RuntimeError as error:
+        name = network.config.name
+        raise WeightsError(f"weights file {path} holds no fusion adapter that fits model {name!r}: {error}") from error
