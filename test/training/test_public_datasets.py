@@ -1,9 +1,10 @@
 """The published layouts: frames in the order of time, the boxes of the right frames, and damage told with its file."""
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
-from frame_folders import BOX, SIZE, box, frame, write_frames, write_lines, write_table
 
 from tpf_training.datasets.folder import read_folder
 from tpf_training.datasets.gtot import read_gtot
@@ -18,8 +19,37 @@ from tpf_training.sampling import build_mixture
 from tpf_training.sampling.clip_source import ClipSource
 from tpf_training.sampling.cut_out import sprites_of_clip
 
+SIZE = 64, 48  # width, height
+BOX = 20, 12, 10, 16  # x, y, w, h of the bright target in frame 0; it moves right by a pixel a frame
 COUNT = 12
 SHIFT = 3  # pixels that the thermal target lies to the right of the visible one
+
+
+def box(index, shift=0):
+    return BOX[0] + index % 20 + shift, BOX[1], BOX[2], BOX[3]
+
+
+def frame(index, shift=0, depth=np.uint8):
+    """A dim image, unlike any other frame's, with the bright target."""
+    image = np.full(SIZE[::-1], 40 + index % 7, depth)
+    x, y, w, h = box(index, shift)
+    image[y : y + h, x : x + w] = 240
+    return image * 257 if depth == np.uint16 else image
+
+
+def write_frames(folder, names, shift=0, depth=np.uint8):
+    folder.mkdir(parents=True)
+    for index, name in enumerate(names):
+        image = frame(index, shift, depth)
+        cv2.imwrite(str(folder / name), image, [cv2.IMWRITE_JPEG_QUALITY, 95] if name.endswith("jpg") else [])
+
+
+def write_lines(file, boxes, separator=","):
+    file.write_text("".join(separator.join(f"{v:g}" for v in numbers) + "\n" for numbers in boxes))
+
+
+def write_table(file, rows):
+    file.write_text("frame,x,y,w,h,visible\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
 
 
 def lasher(folder):
@@ -100,11 +130,8 @@ def test_frames_without_the_target_are_left_out(tmp_path, line):
     file.write_text("\r\n".join(lines) + "\r\n\r\n")
     (clip,) = read_lasher(tmp_path)
     assert clip.frames.tolist() == [0, 1, 2, 3, *range(5, COUNT)] and len(clip.thermal_boxes) == COUNT - 1
-    assert clip.thermal[4].tobytes() == read_lasher_frame(tmp_path / "walk/infrared/i5.jpg").tobytes()
-
-
-def read_lasher_frame(path):
-    return cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    fifth = cv2.imread(str(tmp_path / "walk/infrared/i5.jpg"), cv2.IMREAD_GRAYSCALE)
+    np.testing.assert_array_equal(clip.thermal[4], fifth)
 
 
 def cut_off(path):
@@ -301,8 +328,6 @@ def test_a_source_of_frames_joins_the_mixture(tmp_path):
 
 
 def test_skipped_damage_in_videos_is_counted_too(data_root, tmp_path):
-    import shutil
-
     for name in ("walk", "hurt"):
         shutil.copytree(data_root / "rgbt_video/walk", tmp_path / "rgbt_video" / name)
     (tmp_path / "rgbt_video/hurt/thermal.mp4").unlink()
