@@ -46,7 +46,12 @@ def read(monkeypatch):
     """Names of the sequences whose folders were looked into."""
     names = []
     original = benchmark_folder._read
-    monkeypatch.setattr(benchmark_folder, "_read", lambda layout, files: names.append(files.name) or original(layout, files))
+
+    def counted(layout, files):
+        names.append(files.name)
+        return original(layout, files)
+
+    monkeypatch.setattr(benchmark_folder, "_read", counted)
     return names
 
 

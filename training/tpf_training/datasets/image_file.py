@@ -18,24 +18,18 @@ def read_image(path: Path, grey: bool) -> np.ndarray:
     Grey images of more than 8 bits are normalised by their 2nd and 98th percentile, each by itself.
     """
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"{path}: missing or damaged image: {error.strerror}") from error
+        image = decode_image(path.read_bytes(), cv2.IMREAD_ANYDEPTH if grey else cv2.IMREAD_COLOR)
+        return ThermalNormaliser()(image) if grey else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path}: missing or damaged image: {error}") from error
+
+
+def decode_image(data: bytes, flags: int) -> np.ndarray:
+    """The image in the bytes of a file, as cv2.imdecode gives it; ValueError where they are none, or not all of it."""
     for start, end in _ENDS.items():
         if data.startswith(start) and end not in data:
-            raise DatasetError(f"{path}: missing or damaged image: cut off after {len(data)} bytes")
-    image = _decode(data, cv2.IMREAD_ANYDEPTH if grey else cv2.IMREAD_COLOR)
+            raise ValueError(f"cut off after {len(data)} bytes")
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     if image is None:
-        raise DatasetError(f"{path}: missing or damaged image")
-    if not grey:
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    if image.dtype not in (np.uint8, np.uint16, np.float32):
-        raise DatasetError(f"{path}: holds {image.dtype} values, needs uint8, uint16 or float32")
-    return ThermalNormaliser()(image)
-
-
-def _decode(data: bytes, flags: int) -> np.ndarray | None:
-    try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:  # an empty file
-        return None
+        raise ValueError(f"{len(data)} bytes that are not an image")
+    return image

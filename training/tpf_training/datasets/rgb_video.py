@@ -9,9 +9,7 @@ from tpf_training.datasets.record import Clip, DatasetError
 STRIDE = 2  # neighbouring frames add memory and hardly any difference
 
 
-def read_rgb_video(
-    root: Path, cache: Path | None = None, skipped: list[DatasetError] | None = None
-) -> list[Clip]:
+def read_rgb_video(root: Path, cache: Path | None = None, skipped: list[DatasetError] | None = None) -> list[Clip]:
     """Every clip and target under `root`, every second frame.
 
     skipped: None makes a damaged clip an error; a list takes the errors instead.

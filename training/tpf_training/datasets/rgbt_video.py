@@ -8,9 +8,7 @@ from tpf_training.datasets.record import Clip, DatasetError
 from tpf_training.datasets.splits import is_held_out
 
 
-def read_rgbt_video(
-    root: Path, cache: Path | None = None, skipped: list[DatasetError] | None = None
-) -> list[Clip]:
+def read_rgbt_video(root: Path, cache: Path | None = None, skipped: list[DatasetError] | None = None) -> list[Clip]:
     """Every clip and target under `root` that is not held out.
 
     skipped: None makes a damaged clip an error; a list takes the errors instead.

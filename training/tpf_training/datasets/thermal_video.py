@@ -13,9 +13,7 @@ from tpf_training.datasets.splits import is_held_out
 STRIDE = 10
 
 
-def read_thermal_video(
-    root: Path, cache: Path | None = None, skipped: list[DatasetError] | None = None
-) -> list[Still]:
+def read_thermal_video(root: Path, cache: Path | None = None, skipped: list[DatasetError] | None = None) -> list[Still]:
     """Every tenth frame of every clip under `root`, with boxes of the regions that stand out in it.
 
     skipped: None makes a damaged clip an error; a list takes the errors instead.
