@@ -1,6 +1,9 @@
 """Aligned visible + thermal stills without labels: `<set>/{visible,thermal}/<name>.jpg`."""
 
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from tpf_training.datasets.damage import tolerate
 from tpf_training.datasets.image_file import read_image
@@ -9,26 +12,49 @@ from tpf_training.datasets.record import DatasetError, Still
 from tpf_training.datasets.splits import is_held_out
 
 
+@dataclass(frozen=True)
+class PairFiles:
+    """An aligned pair on disk; name: `<set>/<name>`."""
+
+    name: str
+    visible: Path
+    thermal: Path
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        """(H, W, 3) uint8 RGB and (H, W) uint8; DatasetError names a file that is damaged or of another size."""
+        visible, thermal = read_image(self.visible, grey=False), read_image(self.thermal, grey=True)
+        if visible.shape[:2] != thermal.shape:
+            raise DatasetError(f"{self.thermal}: is {thermal.shape[::-1]}, {self.visible} is {visible.shape[1::-1]}")
+        return visible, thermal
+
+
 def read_rgbt_pairs(root: Path, skipped: list[DatasetError] | None = None) -> list[Still]:
     """Every pair under `root` with boxes of the regions that stand out in it.
 
     skipped: None makes a damaged pair an error; a list takes the errors instead.
     """
     stills = []
-    for thermal in sorted(root.glob("*/thermal/*.jpg")):
-        if is_held_out(thermal.stem):
-            continue
-        visible = thermal.parent.parent / "visible" / thermal.name
+    for files in find_pairs(root, skipped):
         with tolerate(skipped):
-            stills.append(_read_pair(visible, thermal))
+            visible, thermal = files.read()
+            stills.append(Still(files.name, visible, thermal, find_boxes(thermal)))
     if not stills:
-        raise DatasetError(f"{root}: no pairs, expected <set>/{{visible,thermal}}/<name>.jpg")
+        raise DatasetError(f"{root}: no pairs that can be read")
     return stills
 
 
-def _read_pair(visible_path: Path, thermal_path: Path) -> Still:
-    visible, thermal = read_image(visible_path, grey=False), read_image(thermal_path, grey=True)
-    if visible.shape[:2] != thermal.shape:
-        raise DatasetError(f"{thermal_path}: is {thermal.shape[::-1]}, {visible_path} is {visible.shape[1::-1]}")
-    name = f"{thermal_path.parent.parent.name}/{thermal_path.stem}"
-    return Still(name, visible, thermal, find_boxes(thermal))
+def find_pairs(root: Path, skipped: list[DatasetError] | None = None) -> list[PairFiles]:
+    """Every pair under `root` that is not held out; DatasetError names a lacking visible image. skipped: as above."""
+    pairs = []
+    for thermal in sorted(root.glob("*/thermal/*.jpg")):
+        if is_held_out(thermal.stem):
+            continue
+        group = thermal.parent.parent
+        visible = group / "visible" / thermal.name
+        with tolerate(skipped):
+            if not visible.is_file():
+                raise DatasetError(f"{visible}: missing, its thermal image is {thermal}")
+            pairs.append(PairFiles(f"{group.name}/{thermal.stem}", visible, thermal))
+    if not pairs:
+        raise DatasetError(f"{root}: no pairs, expected <set>/{{visible,thermal}}/<name>.jpg")
+    return pairs
