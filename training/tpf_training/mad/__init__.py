@@ -1,0 +1,1 @@
+"""MAD, multi-expert adaptive distillation: the fusion adapter learns from published image fusion networks."""
