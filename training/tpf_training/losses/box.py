@@ -23,7 +23,7 @@ def box_losses(prediction: Prediction, boxes: Tensor, target_map: Tensor) -> tup
     """
     predicted = decode_boxes(prediction)
     truth = boxes[:, :, None, None].expand_as(predicted)
-    overlap, generalised = _iou(predicted, truth)
+    overlap, generalised = box_overlaps(predicted, truth)
     weight = target_map[:, 0] / target_map[:, 0].sum(dim=(1, 2), keepdim=True)
     count = max(1, len(boxes))
     giou_loss = ((1 - generalised) * weight).sum() / count
@@ -31,12 +31,8 @@ def box_losses(prediction: Prediction, boxes: Tensor, target_map: Tensor) -> tup
     return giou_loss, l1_loss, (overlap * target_map[:, 0].eq(1)).sum().detach() / count
 
 
-def _corners(boxes: Tensor) -> Tensor:
-    return torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], dim=1)
-
-
-def _iou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """IoU and generalised IoU of boxes (B, 4, ...), each (B, ...)."""
+def box_overlaps(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """IoU and generalised IoU of boxes (B, 4, ...), x y w h, each (B, ...)."""
     a_low, a_high = a[:, :2], a[:, :2] + a[:, 2:]
     b_low, b_high = b[:, :2], b[:, :2] + b[:, 2:]
     inside = (torch.minimum(a_high, b_high) - torch.maximum(a_low, b_low)).clamp(min=0).prod(dim=1)
@@ -44,3 +40,7 @@ def _iou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     hull = (torch.maximum(a_high, b_high) - torch.minimum(a_low, b_low)).prod(dim=1)
     overlap = inside / union.clamp(min=1e-9)
     return overlap, overlap - (hull - union) / hull.clamp(min=1e-9)
+
+
+def _corners(boxes: Tensor) -> Tensor:
+    return torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], dim=1)

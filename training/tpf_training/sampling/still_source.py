@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from tpf_model.boxes import Box
+from tpf_model.crop import Crop
 from tpf_training.datasets.record import Still
 from tpf_training.sampling.config import SamplingConfig
 from tpf_training.sampling.jitter import Jitter
@@ -26,13 +27,8 @@ class StillSource:
         config = self.config
         members = list(self.sets.values())[rng.integers(len(self.sets))]
         still = members[rng.integers(len(members))]
-        if rng.random() < config.object_box:
-            if not len(still.boxes):
-                return None
-            box = loosen(rng, still.boxes[rng.integers(len(still.boxes))])
-        else:
-            box = random_box(rng, still)
-        if box is None or math.sqrt(box[2] * box[3]) < config.smallest_target:
+        box = draw_region(rng, still, config)
+        if box is None:
             return None
         template = self._view(rng, still, box, config.template, strength=0.0)
         same = rng.random() < config.same_template
@@ -44,13 +40,19 @@ class StillSource:
 
     def _view(self, rng: np.random.Generator, still: Still, box: Box, jitter: Jitter, strength: float) -> View | None:
         turn, stretch = self.config.still_turn * strength, self.config.still_stretch * strength
-        warp = random_warp(rng, box, turn, stretch)
-        x, y, w, h = box
-        # Not the bounding box of the turned rectangle: an upright object hardly fills that one's corners.
-        scaled = (w * np.linalg.norm(warp[:2, 0]), h * np.linalg.norm(warp[:2, 1]))
-        box = (x + w / 2 - scaled[0] / 2, y + h / 2 - scaled[1] / 2, *(float(v) for v in scaled))
-        crop = jitter.crop(rng, box)
-        return None if crop is None else cut(still.visible, still.thermal, box, crop, warp)
+        drawn = draw_warped_crop(rng, box, jitter, turn, stretch)
+        return None if drawn is None else cut(still.visible, still.thermal, *drawn)
+
+
+def draw_region(rng: np.random.Generator, still: Still, config: SamplingConfig) -> Box | None:
+    """The region that is the target: an object, or anything with texture; None if the draw found none."""
+    if rng.random() < config.object_box:
+        if not len(still.boxes):
+            return None
+        box = loosen(rng, still.boxes[rng.integers(len(still.boxes))])
+    else:
+        box = random_box(rng, still)
+    return None if box is None or math.sqrt(box[2] * box[3]) < config.smallest_target else box
 
 
 def loosen(rng: np.random.Generator, box: np.ndarray) -> Box:
@@ -88,3 +90,16 @@ def random_warp(rng: np.random.Generator, box: Box, turn: float, stretch: float)
     warp[:2, :2] = linear
     warp[:2, 2] = centre - linear @ centre
     return warp
+
+
+def draw_warped_crop(
+    rng: np.random.Generator, box: Box, jitter: Jitter, turn: float, stretch: float
+) -> tuple[Box, Crop, np.ndarray] | None:
+    """`box` under a random warp around it, a crop of the warped image, the warp (3, 3); None if no crop was usable."""
+    warp = random_warp(rng, box, turn, stretch)
+    x, y, w, h = box
+    # Not the bounding box of the turned rectangle: an upright object hardly fills that one's corners.
+    scaled = (w * np.linalg.norm(warp[:2, 0]), h * np.linalg.norm(warp[:2, 1]))
+    box = (x + w / 2 - scaled[0] / 2, y + h / 2 - scaled[1] / 2, *(float(v) for v in scaled))
+    crop = jitter.crop(rng, box)
+    return None if crop is None else (box, crop, warp)
