@@ -17,6 +17,7 @@ from tpf_training.sampling.clip_source import ClipSource, draw_frames
 from tpf_training.sampling.config import SamplingConfig
 from tpf_training.sampling.cut_out import sprites_of_clip
 from tpf_training.sampling.finish import augment_jointly, finish, fractions
+from tpf_training.sampling.jitter import Jitter
 
 CLIP = Path(__file__).parents[1] / "data/0117_1620"
 
@@ -103,7 +104,116 @@ def test_frames_are_in_the_order_of_time_and_within_the_gap():
     assert all(first < second < last <= first + 200 for first, second, last in drawn)
     assert {(0, 10, 200), (10, 200, 205), (700, 705, 710)} <= drawn
     with pytest.raises(DatasetError, match="clip"):
-        ClipSource([dataclasses.replace(clip, visible=None, thermal=images[-2:], boxes=clip.boxes[-2:], frames=frames[-2:])], SamplingConfig())
+        short = {"thermal": images[-2:], "boxes": clip.boxes[-2:], "frames": frames[-2:]}
+        ClipSource([dataclasses.replace(clip, **short)], SamplingConfig())
+
+
+def test_the_largest_gap_is_that_of_the_settings():
+    frames = np.arange(100)
+    clip = Clip("clip", None, np.zeros((100, 8, 8), np.uint8), np.ones((100, 4), np.float32), frames)
+    gaps = [last - first for first, _, last in (draw_frames(np.random.default_rng(s), clip, 7) for s in range(300))]
+    assert min(gaps) == 2 and max(gaps) == 7
+
+
+def test_a_frozen_camera_shows_the_place_of_the_crop_at_an_earlier_moment(walk):
+    """The target moves to the right, so it was further left, and never further than it was in the template."""
+    moved = 0
+    for seed in range(30):
+        views, rng = draw_views(walk, seed, present=True)
+        assert views[0].earlier is None
+        for view, moments in ((views[1], (0, 0.5)), (views[2], (0, 0.5, 1.0, 1.5))):
+            if view.earlier is None:  # the dynamic template still is the first one
+                continue
+            lefts = []
+            for moment in moments:
+                old = view.earlier(moment)
+                lefts.append(old.box[0])
+                if 0 < old.box[0] and old.box[0] + old.box[2] < view.size and 0 < old.box[1] < view.size - old.box[3]:
+                    for image in (old.visible, old.thermal):
+                        assert np.abs(bright_box(image) - edges(old.box, view.size)).max() < 4
+                        moved += 1
+            assert lefts == sorted(lefts) and lefts[-1] <= view.box[0] + 1e-6
+            assert old.box[2:] == pytest.approx(view.box[2:], rel=0.01)
+    assert moved > 20
+
+
+def test_a_pasted_object_was_elsewhere_before(mixture):
+    views, _ = draw_views(mixture.sources["pasted"], 0, present=True)
+    old = views[2].earlier(1.999)
+    assert np.abs(np.array(old.box) - views[2].box).max() < 1
+    old = views[2].earlier(1.0)
+    assert old.box != views[2].box and not np.array_equal(old.thermal, views[2].thermal)
+
+
+def test_regions_that_follow_the_target_have_no_earlier_image(mixture):
+    views, _ = draw_views(mixture.sources["single_modality"], 0)
+    assert all(view.earlier is None for view in views)
+
+
+@pytest.mark.parametrize("source", ["rgbt_video", "rgbt_pairs", "pasted"])
+def test_the_dynamic_template_is_the_first_one_as_often_as_set(data_root, source):
+    for share in (0.0, 1.0):
+        drawn = build_sources(data_root, SamplingConfig(same_template=share)).sources[source]
+        for seed in range(5):
+            views, _ = draw_views(drawn, seed)
+            assert np.array_equal(views[0].thermal, views[1].thermal) == bool(share)
+
+
+@pytest.mark.parametrize("source", ["rgbt_video", "pasted"])
+def test_the_target_is_absent_as_often_as_set(data_root, source):
+    for share in (0.0, 1.0):
+        drawn = build_sources(data_root, SamplingConfig(absent_target=share)).sources[source]
+        assert all(draw_views(drawn, seed)[0][2].present != bool(share) for seed in range(10))
+
+
+def test_without_jitter_the_target_is_in_the_middle_of_every_crop(data_root):
+    config = SamplingConfig(
+        absent_target=0.0, dynamic=Jitter(factor=2.0, size=128), search=Jitter(factor=4.0, size=256)
+    )
+    source = build_sources(data_root, config).sources["rgbt_video"]
+    for seed in range(10):
+        for view in draw_views(source, seed)[0]:
+            x, y, w, h = view.box
+            assert (x + w / 2, y + h / 2) == pytest.approx((view.size / 2,) * 2)
+            assert np.sqrt(w * h) == pytest.approx(64, rel=0.03)  # the crop's side is a whole number of pixels
+
+
+def test_a_pair_without_boxes_becomes_a_training_pair_by_warping(data_root):
+    """Without warps and jitter, template and search crop show the same; with warps, the box follows the object."""
+    fixed = {
+        "object_box": 1.0,
+        "same_template": 0.0,
+        "dynamic": Jitter(factor=2.0, size=128),
+        "search": Jitter(factor=4.0, size=256),
+    }
+    still = build_sources(data_root, SamplingConfig(**fixed, still_turn=0.0, still_stretch=0.0)).sources["rgbt_pairs"]
+    warped = build_sources(data_root, SamplingConfig(**fixed, still_stretch=0.15)).sources["rgbt_pairs"]
+    for seed in range(10):
+        template, _, search = draw_views(still, seed)[0]
+        middle = search.thermal[64:192, 64:192].astype(int)
+        assert np.abs(middle - template.thermal).mean() < 2
+        search = draw_views(warped, seed)[0][2]
+        # The blob's own box is a little inside that of the loosened region, whatever the warp did to it.
+        found, expected = bright_box(search.thermal), edges(search.box, 256)
+        assert (found[:2] - expected[:2] > -6).all() and (found[2:] - expected[2:] < 6).all()
+
+
+def test_sampling_settings_name_the_key_and_what_is_accepted():
+    for make, message in (
+        (lambda: SamplingConfig(max_gap=1), "max_gap is 1; accepted: a whole number of 2 or more"),
+        (lambda: SamplingConfig(absent_target=2), "absent_target is 2; accepted: 0 to 1"),
+        (lambda: SamplingConfig(motion=float("nan")), "motion is nan; accepted: 0 to 10"),
+        (lambda: Jitter(factor=4.0, size=512), "size is 512; accepted: 16 to 256"),
+        (lambda: Jitter(factor=4.0, size=256, scale=-1), "scale is -1; accepted: 0 to 1"),
+        (lambda: SamplingConfig(dynamic=Jitter(factor=2.0, size=64)), "dynamic.size is 64; accepted: .*128"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make()
+
+
+def build_sources(data_root, config):
+    sources = {name: DEFAULT_SOURCES[name] for name in ("rgbt_video", "rgbt_pairs", "pasted")}
+    return build_mixture(data_root, sources, sampling=config)
 
 
 def test_one_seed_gives_one_sample_of_every_source(data_root, mixture):
