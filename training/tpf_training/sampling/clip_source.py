@@ -1,5 +1,6 @@
 """Samples from clips with boxes: z0 < zd < x in time, at most `max_gap` frames apart."""
 
+import dataclasses
 from functools import partial
 
 import numpy as np
@@ -30,12 +31,13 @@ class ClipSource:
         clip = self.clips[rng.integers(len(self.clips))]
         config = self.config
         frames = first, second, last = draw_frames(rng, clip, config.max_gap)
-        dynamic = (first, config.template) if rng.random() < config.same_template else (second, config.dynamic)
-        absent = rng.random() < config.absent_target
+        same, absent = rng.random() < config.same_template, rng.random() < config.absent_target
+        template = self._view(rng, clip, frames, first, config.template)
+        dynamic = template if same else self._view(rng, clip, frames, second, config.dynamic)
         search = _absent(rng, clip, last, config.search) if absent else self._view(rng, clip, frames, last, config.search)
-        choices = (first, config.template), dynamic
-        views = *(self._view(rng, clip, frames, *choice) for choice in choices), search
-        return None if None in views else views
+        if None in (template, dynamic, search):
+            return None
+        return template, dataclasses.replace(dynamic), search
 
     def _view(
         self, rng: np.random.Generator, clip: Clip, frames: tuple[int, int, int], index: int, jitter: Jitter
