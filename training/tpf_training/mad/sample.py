@@ -1,0 +1,123 @@
+"""MAD samples, their source and batches: crops of both modalities, and of what experts fused from them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from tpf_model.boxes import Box
+from tpf_model.crop import sample as sample_crop
+from tpf_training.augmentation.photometric import FLIP, GREY, brightness_table, to_grey
+from tpf_training.datasets.expert_pairs import ExpertPair, ExpertStill
+from tpf_training.datasets.record import DatasetError
+from tpf_training.sampling.finish import fractions
+from tpf_training.sampling.jitter import SEARCH, TEMPLATE, Jitter
+from tpf_training.sampling.still_source import draw_region, draw_warped_crop
+from tpf_training.sampling.view import View, cut
+
+STILLS, REGIONS = 20, 5  # so many are tried, and so many regions of each, because reading one costs more than a draw
+
+
+@dataclass(frozen=True)
+class ExpertView:
+    """A crop. visible: (S, S, 3) uint8 RGB; thermal: (S, S) uint8; experts: (K, S, S) uint8, their fused luminance."""
+
+    visible: np.ndarray
+    thermal: np.ndarray
+    experts: np.ndarray
+
+
+@dataclass(frozen=True)
+class MADSample:
+    """template, search: crops of S = 128 and 256 pixels; name: that of the pair.
+
+    box: the target in the search crop, (x, y, w, h) in fractions of the crop.
+    """
+
+    template: ExpertView
+    search: ExpertView
+    box: Box
+    name: str
+
+
+class MADSource:
+    """Draws a set, all alike, a pair of it, and a region that is the target: an object, or anything with texture.
+
+    The template shows the region as it is, the search crop under a random warp. What is done to them afterwards leaves
+    the experts' images what those would have made of it: the flip exactly, a loss of colour too (the luminance stays),
+    brightness nearly, as it is one factor for all images of a crop. Anything that touches one modality alone would
+    make the experts' images wrong, so there is none of that.
+    """
+
+    def __init__(self, pairs: Sequence[ExpertPair]):
+        names = {tuple(pair.experts) for pair in pairs}
+        if len(names) != 1:
+            raise DatasetError(f"pairs have different experts, or there are none: {sorted(names)}")
+        self.experts = list(names.pop())
+        self.sets = {}
+        for pair in pairs:
+            self.sets.setdefault(pair.name.split("/")[0], []).append(pair)
+
+    def sample(self, rng: np.random.Generator) -> MADSample:
+        """The sample that the state of `rng` stands for; DatasetError names a damaged image."""
+        for _ in range(STILLS):
+            members = list(self.sets.values())[rng.integers(len(self.sets))]
+            still = members[rng.integers(len(members))].read()
+            for _ in range(REGIONS):
+                drawn = draw_sample(rng, still)
+                if drawn is not None:
+                    return drawn
+        raise RuntimeError(f"no usable sample in {REGIONS} regions of each of {STILLS} pairs: do they show anything?")
+
+
+def draw_sample(rng: np.random.Generator, still: ExpertStill) -> MADSample | None:
+    """A sample of `still`, or None where the draw gave no usable region or crop."""
+    box = draw_region(rng, still)
+    if box is None:
+        return None
+    cuts = [_cut(rng, still, box, jitter, strength) for jitter, strength in ((TEMPLATE, 0.0), (SEARCH, 1.0))]
+    if None in cuts:
+        return None
+    flip, grey = rng.random() < FLIP, rng.random() < GREY
+    views = [_augment(view, experts, brightness_table(rng), flip, grey) for view, experts in cuts]
+    left, top, width, height = fractions(cuts[1][0])
+    return MADSample(*views, (1 - left - width if flip else left, top, width, height), still.name)
+
+
+def collate_mad(samples: Sequence[MADSample]) -> dict[str, torch.Tensor]:
+    """{template,search}_{visible,thermal}: (B, 3, S, S), {template,search}_experts: (B, K, S, S); float32 in [0, 1].
+
+    box: (B, 4) float32, in fractions of the search crop. The three channels of thermal are one memory: read only.
+    """
+    batch = {"box": torch.tensor([sample.box for sample in samples], dtype=torch.float32)}
+    for name in ("template", "search"):
+        views = [getattr(sample, name) for sample in samples]
+        visible, thermal, experts = (
+            torch.from_numpy(np.stack([getattr(view, part) for view in views]))
+            for part in ("visible", "thermal", "experts")
+        )
+        batch[f"{name}_visible"] = visible.permute(0, 3, 1, 2).contiguous().float().div_(255)
+        batch[f"{name}_thermal"] = thermal[:, None].float().div_(255).expand(-1, 3, -1, -1)
+        batch[f"{name}_experts"] = experts.float().div_(255)
+    return batch
+
+
+def _cut(
+    rng: np.random.Generator, still: ExpertStill, box: Box, jitter: Jitter, strength: float
+) -> tuple[View, list[np.ndarray]] | None:
+    """The view and each expert's crop, all by one warp; None where no crop was usable."""
+    drawn = draw_warped_crop(rng, box, jitter, strength)
+    if drawn is None:
+        return None
+    box, crop, warp = drawn
+    experts = [sample_crop(image, crop, warp) for image in still.experts.values()]
+    return cut(still.visible, still.thermal, box, crop, warp), experts
+
+
+def _augment(view: View, experts: list[np.ndarray], table: np.ndarray, flip: bool, grey: bool) -> ExpertView:
+    step = -1 if flip else 1
+    visible = to_grey(view.visible) if grey else view.visible
+    visible, thermal, *experts = (cv2.LUT(image, table)[:, ::step] for image in (visible, view.thermal, *experts))
+    return ExpertView(np.ascontiguousarray(visible), np.ascontiguousarray(thermal), np.stack(experts))
