@@ -94,7 +94,7 @@ def test_one_batch_is_learnt_from_a_single_expert(plan, pairs):
     batch = collate_mad([source.sample(np.random.default_rng(3))])
     module = DistillModule(config, PixelFusionAdapter(4), ExpertWeighting(source.experts, "bright"))
     module.log_dict = lambda *args, **kwargs: None  # belongs to a trainer
-    optimiser = make_optimiser([(module.learner, 1e-2)], config.optimiser, 10**6)["optimizer"]
+    optimiser = make_optimiser([(module.learner, 1e-2)], config.optimiser, 120)["optimizer"]
     losses = []
     for _ in range(120):
         loss = module.training_step(batch, 1)

@@ -125,12 +125,12 @@ def make_module(config):
 @pytest.mark.parametrize("phase", ["task", "drf"])
 def test_one_batch_is_learnt(plan, data_root, phase):
     drf = ["drf.enabled=true", "drf.decoder_width=128", "drf.decoder_depth=1"] if phase == "drf" else []
-    config = plan("optimiser.encoder=1e-3", "optimiser.head=1e-3", "optimiser.auxiliary=1e-3", *drf)
+    config = plan("optimiser.encoder=1e-3", "optimiser.warmup=0", "optimiser.decay=0", *drf)
     module = make_module(config)
     mixture = build_mixture(data_root, config.data.sources)
     batch = collate([mixture.sample(np.random.default_rng(1), "rgbt_video")] * 2)
     auxiliary = [(module.decoupling, 1e-3)] if module.decoupling else []
-    optimiser = make_optimiser([(module.learner, 1e-3), *auxiliary], config.optimiser, 10**6)["optimizer"]
+    optimiser = make_optimiser([(module.learner, 1e-3), *auxiliary], config.optimiser, 60)["optimizer"]
     losses = []
     for _ in range(60):
         loss = module.training_step(batch, 1)

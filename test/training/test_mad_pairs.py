@@ -14,6 +14,7 @@ from tpf_training.mad.expert_config import ExpertConfig
 from tpf_training.mad.experts import ExpertError
 from tpf_training.mad.run_ahead import expert_folders, run_ahead
 from tpf_training.mad.sample import MADSource, collate_mad
+from tpf_training.sampling import to_float
 
 SIZE = 200, 150  # width, height
 
@@ -185,7 +186,7 @@ def test_one_seed_gives_one_sample_and_batches_hold_them(source):
     samples = [source.sample(np.random.default_rng(seed)) for seed in (0, 0, 1)]
     np.testing.assert_array_equal(samples[0].search.experts, samples[1].search.experts)
     assert samples[0].box == samples[1].box != samples[2].box
-    batch = collate_mad(samples)
+    batch = to_float(collate_mad(samples), torch.device("cpu"))
     parts = [f"{view}_{part}" for view in ("template", "search") for part in ("visible", "thermal", "experts")]
     assert set(batch) == {"box", *parts}
     assert all(tensor.dtype == torch.float32 for tensor in batch.values())

@@ -4,11 +4,11 @@ import argparse
 import sys
 
 from tpf_model.weights import WeightsError
-from tpf_training.commands import export, finetune
+from tpf_training.commands import ablate, distill, export, finetune
 from tpf_training.config import ConfigError, shipped_configs
 from tpf_training.datasets.record import DatasetError
 
-COMMANDS = {"finetune": finetune, "export": export}
+COMMANDS = {"distill": distill, "finetune": finetune, "export": export, "ablate": ablate}
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 
 from tpf_model.boxes import Box
 from tpf_model.crop import sample as sample_crop
-from tpf_training.augmentation.photometric import FLIP, GREY, brightness_table, to_grey
+from tpf_training.augmentation.config import AugmentationConfig
+from tpf_training.augmentation.photometric import brighten, to_grey
 from tpf_training.datasets.expert_pairs import ExpertPair, ExpertStill
 from tpf_training.datasets.record import DatasetError
+from tpf_training.sampling.config import SamplingConfig
 from tpf_training.sampling.finish import fractions
-from tpf_training.sampling.jitter import SEARCH, TEMPLATE, Jitter
+from tpf_training.sampling.jitter import Jitter
 from tpf_training.sampling.still_source import draw_region, draw_warped_crop
 from tpf_training.sampling.view import View, cut
 
@@ -51,11 +52,17 @@ class MADSource:
     make the experts' images wrong, so there is none of that.
     """
 
-    def __init__(self, pairs: Sequence[ExpertPair]):
+    def __init__(
+        self,
+        pairs: Sequence[ExpertPair],
+        sampling: SamplingConfig = SamplingConfig(),
+        augmentation: AugmentationConfig = AugmentationConfig(),
+    ):
         names = {tuple(pair.experts) for pair in pairs}
         if len(names) != 1:
             raise DatasetError(f"pairs have different experts, or there are none: {sorted(names)}")
         self.experts = list(names.pop())
+        self._sampling, self._augmentation = sampling, augmentation
         self.sets = {}
         for pair in pairs:
             self.sets.setdefault(pair.name.split("/")[0], []).append(pair)
@@ -66,30 +73,34 @@ class MADSource:
             members = list(self.sets.values())[rng.integers(len(self.sets))]
             still = members[rng.integers(len(members))].read()
             for _ in range(REGIONS):
-                drawn = draw_sample(rng, still)
+                drawn = draw_sample(rng, still, self._sampling, self._augmentation)
                 if drawn is not None:
                     return drawn
         raise RuntimeError(f"no usable sample in {REGIONS} regions of each of {STILLS} pairs: do they show anything?")
 
 
-def draw_sample(rng: np.random.Generator, still: ExpertStill) -> MADSample | None:
+def draw_sample(
+    rng: np.random.Generator, still: ExpertStill, sampling: SamplingConfig, augmentation: AugmentationConfig
+) -> MADSample | None:
     """A sample of `still`, or None where the draw gave no usable region or crop."""
-    box = draw_region(rng, still)
+    box = draw_region(rng, still, sampling)
     if box is None:
         return None
-    cuts = [_cut(rng, still, box, jitter, strength) for jitter, strength in ((TEMPLATE, 0.0), (SEARCH, 1.0))]
+    warps = (0.0, 0.0), (sampling.still_turn, sampling.still_stretch)
+    jitters = sampling.template, sampling.search
+    cuts = [_cut(rng, still, box, jitter, *warp) for jitter, warp in zip(jitters, warps)]
     if None in cuts:
         return None
-    flip, grey = rng.random() < FLIP, rng.random() < GREY
-    views = [_augment(view, experts, brightness_table(rng), flip, grey) for view, experts in cuts]
+    flip, grey = rng.random() < augmentation.flip, rng.random() < augmentation.grey
+    factors = rng.uniform(1 - augmentation.brightness, 1 + augmentation.brightness, 2)
+    views = [_augment(view, experts, factor, flip, grey) for (view, experts), factor in zip(cuts, factors)]
     left, top, width, height = fractions(cuts[1][0])
     return MADSample(*views, (1 - left - width if flip else left, top, width, height), still.name)
 
 
 def collate_mad(samples: Sequence[MADSample]) -> dict[str, torch.Tensor]:
-    """{template,search}_{visible,thermal}: (B, 3, S, S), {template,search}_experts: (B, K, S, S); float32 in [0, 1].
-
-    box: (B, 4) float32, in fractions of the search crop. The three channels of thermal are one memory: read only.
+    """{template,search}_visible: (B, 3, S, S), ..._thermal: (B, 1, S, S), ..._experts: (B, K, S, S), all uint8, for
+    `sampling.to_float`; box: (B, 4) float32, in fractions of the search crop.
     """
     batch = {"box": torch.tensor([sample.box for sample in samples], dtype=torch.float32)}
     for name in ("template", "search"):
@@ -98,17 +109,17 @@ def collate_mad(samples: Sequence[MADSample]) -> dict[str, torch.Tensor]:
             torch.from_numpy(np.stack([getattr(view, part) for view in views]))
             for part in ("visible", "thermal", "experts")
         )
-        batch[f"{name}_visible"] = visible.permute(0, 3, 1, 2).contiguous().float().div_(255)
-        batch[f"{name}_thermal"] = thermal[:, None].float().div_(255).expand(-1, 3, -1, -1)
-        batch[f"{name}_experts"] = experts.float().div_(255)
+        batch[f"{name}_visible"] = visible.permute(0, 3, 1, 2)
+        batch[f"{name}_thermal"] = thermal[:, None]
+        batch[f"{name}_experts"] = experts
     return batch
 
 
 def _cut(
-    rng: np.random.Generator, still: ExpertStill, box: Box, jitter: Jitter, strength: float
+    rng: np.random.Generator, still: ExpertStill, box: Box, jitter: Jitter, turn: float, stretch: float
 ) -> tuple[View, list[np.ndarray]] | None:
     """The view and each expert's crop, all by one warp; None where no crop was usable."""
-    drawn = draw_warped_crop(rng, box, jitter, strength)
+    drawn = draw_warped_crop(rng, box, jitter, turn, stretch)
     if drawn is None:
         return None
     box, crop, warp = drawn
@@ -116,8 +127,8 @@ def _cut(
     return cut(still.visible, still.thermal, box, crop, warp), experts
 
 
-def _augment(view: View, experts: list[np.ndarray], table: np.ndarray, flip: bool, grey: bool) -> ExpertView:
+def _augment(view: View, experts: list[np.ndarray], factor: float, flip: bool, grey: bool) -> ExpertView:
     step = -1 if flip else 1
     visible = to_grey(view.visible) if grey else view.visible
-    visible, thermal, *experts = (cv2.LUT(image, table)[:, ::step] for image in (visible, view.thermal, *experts))
+    visible, thermal, *experts = (brighten(image, factor)[:, ::step] for image in (visible, view.thermal, *experts))
     return ExpertView(np.ascontiguousarray(visible), np.ascontiguousarray(thermal), np.stack(experts))

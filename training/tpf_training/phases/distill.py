@@ -11,6 +11,7 @@ from tpf_training.engine.pictures import Pictures
 from tpf_training.losses.distillation import distillation_loss
 from tpf_training.mad.targets import fused_targets
 from tpf_training.mad.weighting import ExpertWeighting
+from tpf_training.sampling.sample import to_float
 
 CROPS = ("template", "search")
 
@@ -27,6 +28,7 @@ class DistillModule(lightning.LightningModule):
         return make_optimiser([(self.learner, rates.fusion)], rates, self.trainer.estimated_stepping_batches)
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
+        batch = to_float(batch, self.device)
         targets = [fused_targets(batch[f"{crop}_experts"], batch[f"{crop}_visible"]) for crop in CROPS]
         weights = self.weighting(*targets, batch["box"])
         with torch.autocast(self.device.type, enabled=False):

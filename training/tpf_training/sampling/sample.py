@@ -43,7 +43,7 @@ def collate(samples: list[Sample]) -> dict[str, torch.Tensor]:
 def to_float(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
     """What `collate` made, as the network takes it, on `device`: images (B, 3, S, S) float32 in [0, 1], box as it was.
 
-    The three channels of thermal are one memory: read only. ValueError names an image that is not uint8.
+    Experts' images (`mad.sample`) keep a channel for each. The three channels of thermal are one memory: read only. ValueError names an image that is not uint8.
     """
     converted = {}
     for name, tensor in batch.items():
@@ -51,6 +51,8 @@ def to_float(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, 
         if name != "box":
             if moved.dtype != torch.uint8:
                 raise ValueError(f"batch[{name!r}] is {moved.dtype}, must be uint8 as `collate` makes it")
-            moved = moved.contiguous().float().div_(255).expand(-1, 3, -1, -1)
+            moved = moved.contiguous().float().div_(255)
+            if not name.endswith("_experts"):
+                moved = moved.expand(-1, 3, -1, -1)
         converted[name] = moved
     return converted
