@@ -2,10 +2,10 @@
 
 python benchmarks/bench_loader.py --data DATA [--samples 200] [--workers 0 1 2] [--batch 16]
 
-One process first: samples a second of each source and of the mixture, in CPU time, and how a sample's time divides into
-decoding, cropping, augmenting and collating. Decoding is that of image files; videos are decoded once, at the start. What image
-files cost is shown on the frames of the first paired clip, written as JPEG files. Then the loader as training runs it, in wall
-time, for each number of worker processes, as a ratio to none.
+One process first: samples a second of each source and of the mixture, in CPU time, and how a sample's time divides
+into decoding, cropping, augmenting and collating. Decoding is that of image files; videos are decoded once, at the
+start. What image files cost is shown on the frames of the first paired clip, written as JPEG files. Then the loader as
+training runs it, in wall time, for each number of worker processes, as a ratio to the first of them.
 """
 
 import argparse

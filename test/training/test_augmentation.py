@@ -266,7 +266,8 @@ def test_a_camera_that_a_clip_lacks_is_silent_or_made_up(lacking):
 
 
 @pytest.mark.parametrize(
-    "clutter", [ClutterConfig(distractors=(0.0, 0.0, 1.0), occluder=0.0), ClutterConfig(distractors=(1.0,), occluder=1.0)]
+    "clutter",
+    [ClutterConfig(distractors=(0.0, 0.0, 1.0), occluder=0.0), ClutterConfig(distractors=(1.0,), occluder=1.0)],
 )
 def test_clutter_is_pasted_into_both_cameras_search_crops_alone(clutter):
     alpha = np.full((40, 20), 255, np.uint8)
@@ -290,7 +291,7 @@ def test_settings_name_the_key_and_what_is_accepted():
         (lambda: DegradationConfig(visible={"crossover": 1.0}), "degradation.visible.*'crossover'"),
         (lambda: DegradationConfig(thermal={"blur": -1}), "degradation.thermal.blur is -1; accepted: 0 or more"),
         (lambda: DegradationConfig(both=0.6, visible_only=0.6), "both, visible_only and thermal_only add up to 1.35"),
-        (lambda: DegradationConfig(visible=dict.fromkeys(VISIBLE_FAMILIES, 0)), "degradation.visible has only weights of 0"),
+        (lambda: DegradationConfig(visible=dict.fromkeys(VISIBLE_FAMILIES, 0)), "visible has only weights of 0"),
         (lambda: ClutterConfig(distractors=(0.5, 0.4)), "distractors add up to 0.9; accepted: 1"),
         (lambda: ClutterConfig(lookalikes=0), "lookalikes is 0; accepted: a whole number of 1 or more"),
     ):

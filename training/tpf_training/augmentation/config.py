@@ -47,7 +47,8 @@ class DegradationConfig:
         for key, share in zip(("both", "visible_only", "thermal_only"), shares):
             check_range(f"degradation.{key}", share, 0, 1)
         if sum(shares) > 1:
-            raise ValueError(f"degradation.both, visible_only and thermal_only add up to {sum(shares):g}; accepted: 0 to 1")
+            total = f"{sum(shares):g}"
+            raise ValueError(f"degradation.both, visible_only and thermal_only add up to {total}; accepted: 0 to 1")
         for camera, defaults in (("visible", VISIBLE_FAMILIES), ("thermal", THERMAL_FAMILIES)):
             weights = merge_weights(f"degradation.{camera}", getattr(self, camera), defaults)
             object.__setattr__(self, camera, weights)

@@ -34,7 +34,10 @@ class ClipSource:
         same, absent = rng.random() < config.same_template, rng.random() < config.absent_target
         template = self._view(rng, clip, frames, first, config.template)
         dynamic = template if same else self._view(rng, clip, frames, second, config.dynamic)
-        search = _absent(rng, clip, last, config.search) if absent else self._view(rng, clip, frames, last, config.search)
+        if absent:
+            search = _absent(rng, clip, last, config.search)
+        else:
+            search = self._view(rng, clip, frames, last, config.search)
         if None in (template, dynamic, search):
             return None
         return template, dataclasses.replace(dynamic), search

@@ -45,4 +45,5 @@ class SamplingConfig:
         check_range("still_stretch", self.still_stretch, 0, 1)
         check_range("motion", self.motion, 0, 10)
         if self.template.size != self.dynamic.size:
-            raise ValueError(f"dynamic.size is {self.dynamic.size}; accepted: that of the template, {self.template.size}")
+            accepted = f"that of the template, {self.template.size}"
+            raise ValueError(f"dynamic.size is {self.dynamic.size}; accepted: {accepted}")

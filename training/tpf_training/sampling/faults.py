@@ -26,7 +26,11 @@ class Silence:
 
 @dataclass(frozen=True)
 class Degradation:
-    """`camera` is changed in the views of indices `hit`: by `change`, or by having stopped at `moment` (`View.earlier`)."""
+    """`camera` is changed in the views of indices `hit`.
+
+    change: does it to an image, given the target's box in it. moment: when a frozen camera stopped (see `View.earlier`).
+    One of the two is None.
+    """
 
     camera: str
     hit: tuple[int, ...]

@@ -44,7 +44,8 @@ def finish(
     for view in views:
         view.blank_padding()
     augment_jointly(rng, views, config)
-    return Sample(*((view.visible, view.thermal) for view in views), fractions(views[2]) if views[2].present else None, source)
+    box = fractions(views[2]) if views[2].present else None
+    return Sample(*((view.visible, view.thermal) for view in views), box, source)
 
 
 def complete(rng: np.random.Generator, views: tuple[View, ...], simulated: bool) -> None:
