@@ -125,20 +125,23 @@ def make_module(config):
 @pytest.mark.parametrize("phase", ["task", "drf"])
 def test_one_batch_is_learnt(plan, data_root, phase):
     drf = ["drf.enabled=true", "drf.decoder_width=128", "drf.decoder_depth=1"] if phase == "drf" else []
-    config = plan("optimiser.encoder=1e-3", "optimiser.warmup=0", "optimiser.decay=0", *drf)
+    # From a network that knows something: a random one needs hundreds of steps.
+    config = plan("fusion=pfa", "start.larger=small", "optimiser.fusion=0", "optimiser.decay=0", *drf)
     module = make_module(config)
     mixture = build_mixture(data_root, config.data.sources)
     batch = collate([mixture.sample(np.random.default_rng(1), "rgbt_video")] * 2)
     auxiliary = [(module.decoupling, 1e-3)] if module.decoupling else []
-    optimiser = make_optimiser([(module.learner, 1e-3), *auxiliary], config.optimiser, 60)["optimizer"]
+    parts = [(module.learner.encoder, 2e-4), (module.learner.head, 2e-3), *auxiliary]
+    optimiser = make_optimiser(parts, config.optimiser, 40)["optimizer"]
     losses = []
-    for _ in range(60):
+    for _ in range(40):
         loss = module.training_step(batch, 1)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         losses.append(loss.item())
-    assert losses[-1] < (0.15 if phase == "task" else 0.3) * losses[0]
+    print(losses[0], losses[-1])
+    assert losses[-1] < (0.1 if phase == "task" else 0.25) * losses[0]
 
 
 def test_nothing_to_learn_is_refused(plan):
