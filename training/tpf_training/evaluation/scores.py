@@ -33,16 +33,16 @@ class Scores:
 def score_boxes(boxes: np.ndarray, truth: np.ndarray, present: np.ndarray, rules: Rules) -> Scores:
     """Compare a tracker's boxes with the true ones, both (N, 4) x, y, w, h in pixels, under `rules`.
 
-    present: (N,) bool, whether the target is there; it must be in frame 0. ValueError where counts differ or a box is
-    not finite.
+    present: (N,) bool, the frames whose box is known and shows the target. ValueError where counts differ, a box is not
+    finite, or no frame counts.
     """
     if boxes.shape != truth.shape or len(present) != len(truth):
         raise ValueError(f"{len(boxes)} boxes and {len(present)} flags for a sequence of {len(truth)} frames")
     broken = np.flatnonzero(~np.isfinite(boxes).all(axis=1))
     if len(broken):
         raise ValueError(f"box of frame {broken[0]} is not finite: {boxes[broken[0]].tolist()}")
-    if not present[0]:
-        raise ValueError("the target is absent in frame 0, where the tracker is given it")
+    if not present.any():
+        raise ValueError("no frame counts: the target is absent in all of them")
     boxes, truth = as_counted(boxes, truth, rules)
     measured = [
         metric(boxes[present], truth[present]) for metric in (overlaps, centre_errors, normalised_centre_errors)

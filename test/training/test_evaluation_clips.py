@@ -1,0 +1,80 @@
+"""Evaluation clips: every frame at full size, which frames count, and what is wrong in a file is told with its name."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from tpf_training.datasets.record import DatasetError
+from tpf_training.evaluation.clips import read_paired, read_single
+
+
+@pytest.fixture
+def walk(data_root, tmp_path):
+    """A clip of 60 frames in which the target moves 2 px a frame, x = 4 at first; tests may change it."""
+    return shutil.copytree(data_root / "rgbt_video/walk", tmp_path / "walk")
+
+
+def change_lines(boxes, changes):
+    """Replace lines of a box file by number, 1 being the header; None deletes one."""
+    lines = boxes.read_text().splitlines()
+    kept = [changes.get(number, line) for number, line in enumerate(lines, start=1)]
+    boxes.write_text("\n".join(line for line in kept if line is not None) + "\n")
+
+
+def test_frames_are_whole_and_start_where_the_target_is_first_seen(walk):
+    change_lines(walk / "A.csv", {2: None, 3: "1,0,0,0,0,0"})
+    (sequence,) = read_paired(walk)
+    assert (sequence.name, sequence.first, len(sequence.boxes)) == ("walk/A", 2, 58)
+    for index, (visible, thermal) in enumerate(sequence.images()):
+        assert visible.shape == (120, 160, 3) and thermal.shape == (120, 160)
+        x, y, w, h = sequence.boxes[index]
+        assert x == 8 + 2 * index
+        if x + w < 160:  # the target is bright where the box says, and the image dark beside it
+            assert visible[int(y + h / 2), int(x + w / 2)].min() > 200 and visible[int(y + h / 2), int(x) - 4].max() < 150
+            assert thermal[int(y + h / 2), int(x + w / 2)] > 200
+    assert index == 57
+
+
+def test_frames_count_where_the_target_is_known_to_be_seen(walk):
+    absent, outside, unlabelled = {5: "3,0,0,0,0,0"}, {6: "4,150,40,24,48,1"}, {7: None}
+    at_the_edge = {8: "6,140,40,24,48,1"}
+    change_lines(walk / "A.csv", absent | outside | unlabelled | at_the_edge)
+    (sequence,) = read_paired(walk.parent)
+    assert np.flatnonzero(~sequence.present).tolist() == [3, 4, 5]
+    assert sequence.boxes[6].tolist() == [140, 40, 20, 48]  # cut at the image's edge
+    assert len(list(sequence.head(7).images())) == 7
+
+
+def test_listed_clips_of_one_modality(data_root, tmp_path):
+    root = shutil.copytree(data_root / "single_modality", tmp_path / "single")
+    (root / "some.txt").write_text("IR_ONE\nV_ONE\n")
+    infrared, visible = read_single(root / "some.txt")
+    assert (infrared.modalities, visible.modalities) == (("thermal",), ("visible",))
+    shown, warm = next(infrared.images())
+    assert shown is None and warm.shape == (120, 160)
+    (root / "some.txt").write_text("V_ON\n")
+    with pytest.raises(DatasetError, match="no visible/V_ON.csv or thermal/V_ON.csv.*did you mean 'V_ONE'"):
+        read_single(root / "some.txt")
+
+
+def test_what_is_wrong_in_a_clip_is_told_with_its_name(walk):
+    (walk.parent / "empty").mkdir()
+    with pytest.raises(DatasetError, match="empty: no clips, expected visible.mp4"):
+        read_paired(walk.parent / "empty")
+    change_lines(walk / "A.csv", {number: None for number in range(3, 62)})
+    with pytest.raises(DatasetError, match="A.csv: the target is only in the last frame"):
+        read_paired(walk)
+    (walk / "A.csv").write_text("frame,x,y,w,h,visible\n0,1,1,5,5,0\n")
+    with pytest.raises(DatasetError, match="A.csv: the target is never visible"):
+        read_paired(walk)
+    (walk / "thermal.mp4").unlink()
+    with pytest.raises(DatasetError, match="walk/thermal.mp4: no such video"):
+        read_paired(walk)
+
+
+def test_a_frame_that_is_missing_is_told_with_its_video(walk):
+    (sequence,) = read_paired(walk)
+    (walk / "visible.mp4").write_bytes((walk / "visible.mp4").read_bytes()[:2000])
+    with pytest.raises(DatasetError, match="walk/visible.mp4: frame 0 is missing or damaged"):
+        list(sequence.images())

@@ -1,0 +1,178 @@
+"""One-pass runs of real trackers on real video, and the command that compares them."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tpf_model.template import TemplateRule
+from tpf_model.weights import RANDOM, load_network, save_network, shipped_weights
+from tpf_training.evaluation.cli import main
+from tpf_training.evaluation.clips import read_paired
+from tpf_training.evaluation.degradation import Degradation
+from tpf_training.evaluation.entrants import PeerEntrant, TPFEntrant
+from tpf_training.evaluation.evaluate import evaluate, evaluate_all
+from tpf_training.evaluation.one_pass import EvaluationError, run_one_pass
+from tpf_training.evaluation.peers import PeerTracker
+from tpf_training.evaluation.tpf_tracker import NO_UPDATES
+
+CLIP = Path(__file__).parents[1] / "data/0117_1620"
+CONTRIB = hasattr(cv2, "TrackerCSRT")
+needs_contrib = pytest.mark.skipif(not CONTRIB, reason="this OpenCV is without its contrib modules: no CSRT, no KCF")
+
+
+@pytest.fixture(scope="module")
+def smoke():
+    """Target A of the clip in smoke, its first 6 frames."""
+    return next(s for s in read_paired(CLIP) if s.name == "0117_1620/A").head(6)
+
+
+@pytest.fixture
+def walk(data_root):
+    """A bright rectangle that moves 2 px a frame, 12 frames."""
+    return read_paired(data_root / "rgbt_video/walk")[0].head(12)
+
+
+@pytest.fixture
+def single(data_root, tmp_path):
+    """A list of one visible clip."""
+    root = shutil.copytree(data_root / "single_modality", tmp_path / "single")
+    (root / "list.txt").write_text("V_ONE\n")
+    return root / "list.txt"
+
+
+@pytest.fixture(scope="module")
+def random_weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    save_network(load_network("tiny", RANDOM)[0], path, {"source": "random"})
+    return path
+
+
+class Recorder:
+    """Keeps the images that it is shown and always says one box."""
+
+    def init(self, visible, thermal, box):
+        self.given, self.seen = box, [(visible, thermal)]
+
+    def track(self, visible, thermal):
+        self.seen.append((visible, thermal))
+        return (1.0, 2.0, 3.0, 4.0), 0.5
+
+
+def test_a_tracker_is_given_the_first_box_and_never_helped_again(walk):
+    recorder = Recorder()
+    run = run_one_pass(recorder, walk)
+    assert recorder.given == tuple(walk.boxes[0]) and len(recorder.seen) == 12
+    assert run.boxes[0].tolist() == walk.boxes[0].tolist() and run.scores[0] == 1
+    assert np.all(run.boxes[1:] == (1, 2, 3, 4)) and len(run.seconds) == 11 and np.all(run.seconds > 0)
+
+
+@pytest.mark.parametrize("black", [True, False])
+@pytest.mark.parametrize("modality", ["visible", "thermal"])
+def test_a_camera_fails_from_its_frame_on_and_the_other_goes_on(walk, modality, black):
+    whole, failing = Recorder(), Recorder()
+    run_one_pass(whole, walk)
+    run_one_pass(failing, walk, Degradation(modality, 4, black))
+    for index, (before, after) in enumerate(zip(whole.seen, failing.seen)):
+        for name, original, image in zip(("visible", "thermal"), before, after):
+            if name != modality or index < 4:
+                np.testing.assert_array_equal(image, original)
+            elif black:
+                assert image.shape == original.shape and not image.any()
+            else:
+                assert image is None
+
+
+def test_the_shipped_model_follows_a_person_in_smoke(smoke):
+    scores = evaluate(shipped_weights("small"), [smoke], frames=4)["0117_1620/A"]
+    assert set(scores) == {"sr", "pr", "npr", "kept"}
+    assert scores["kept"] == 1 and scores["sr"] > 0.6
+    # With all of the templates' updates still to come, the rule changes nothing.
+    assert evaluate(shipped_weights("small"), [smoke], ndtu=False, frames=4)["0117_1620/A"] == scores
+
+
+def test_without_ndtu_the_dynamic_template_stays():
+    rule = TemplateRule(NO_UPDATES.template_interval, NO_UPDATES.template_score)
+    assert all(rule.observe(1.0, pytest.fail) is None for _ in range(NO_UPDATES.template_interval))
+
+
+@needs_contrib
+@pytest.mark.parametrize("source", ["visible", "thermal", "average"])
+@pytest.mark.parametrize("peer", ["csrt", "kcf"])
+def test_peers_follow_a_plain_target(walk, peer, source):
+    (result,) = evaluate_all([PeerEntrant(peer, source)], [walk])
+    assert result.scores.summary()["kept"] == 1
+
+
+@needs_contrib
+def test_a_peer_without_an_image_or_a_find_keeps_its_box(walk):
+    black = run_one_pass(PeerTracker("kcf", "visible"), walk, Degradation("visible", 4, black=True))
+    absent = run_one_pass(PeerTracker("kcf", "visible"), walk, Degradation("visible", 4, black=False))
+    for run in (black, absent):
+        assert np.all(run.boxes[4:] == run.boxes[3]) and run.scores[3:].tolist() == [1, *[0] * 8]
+    average = run_one_pass(PeerTracker("kcf", "average"), walk, Degradation("visible", 4, black=False))
+    assert np.all(average.scores == 1)  # the thermal image is left
+
+
+def test_a_peer_that_cannot_run_says_what_it_lacks(tmp_path, monkeypatch):
+    monkeypatch.delattr(cv2, "TrackerCSRT", raising=False)
+    with pytest.raises(EvaluationError, match=r"'csrt' needs OpenCV's contrib modules.*tpf_training\[peers\]"):
+        PeerTracker("csrt", "visible")
+    with pytest.raises(EvaluationError, match="needs --nanotrack, a folder with nanotrack_backbone_sim.onnx"):
+        PeerTracker("nano", "visible")
+    with pytest.raises(EvaluationError, match="nanotrack_backbone_sim.onnx, which does not exist"):
+        PeerTracker("nano", "visible", tmp_path)
+    for name in ("nanotrack_backbone_sim.onnx", "nanotrack_head_sim.onnx"):
+        (tmp_path / name).write_bytes(b"no network")
+    with pytest.raises(EvaluationError, match="does not hold NanoTrack v2"):
+        PeerTracker("nano", "visible", tmp_path)
+
+
+def test_a_comparison_is_told_as_text_json_and_markdown(data_root, single, random_weights, tmp_path, capsys):
+    arguments = [f"--clips={data_root}/rgbt_video/walk", f"--single={single}", "--frames=3", "--device=cpu"]
+    arguments += [f"--weights=mine={random_weights}", *(["--peer=kcf"] if CONTRIB else [])]
+    arguments += [f"--json={tmp_path / 'scores.json'}", f"--markdown={tmp_path / 'scores.md'}"]
+    assert main(["compare", *arguments]) == 0
+    text, markdown = capsys.readouterr().out, (tmp_path / "scores.md").read_text()
+    report = json.loads((tmp_path / "scores.json").read_text())
+    mine = report["sets"]["paired"]["entrants"]["mine"]
+    assert report["sets"]["paired"]["sequences"] == {"walk/A": {"frames": 3, "present": 3}}
+    assert mine["mean"]["sr"] == mine["sequences"]["walk/A"]["sr"] > 0 and mine["mean"]["fps"] > 0
+    shown = f"{100 * mine['mean']['sr']:.1f}"
+    assert f"| mine | {shown} |" in markdown and shown in text and "V_ONE (3 of 3 frames)" in text
+    if CONTRIB:
+        assert list(report["sets"]["paired"]["entrants"]) == ["mine", "kcf/visible", "kcf/thermal", "kcf/average"]
+        assert list(report["sets"]["single"]["entrants"]) == ["mine", "kcf/average"]
+        assert "the best peer" in text
+
+
+def test_another_process_gives_the_same_scores(walk, random_weights):
+    entrant = TPFEntrant("mine", None, random_weights, threads=1)
+    (here,), (there,) = (evaluate_all([entrant], [walk.head(3)], workers=workers) for workers in (1, 2))
+    assert (here.entrant, here.sequence) == (there.entrant, there.sequence) == ("mine", "walk/A")
+    np.testing.assert_array_equal(here.scores.overlaps, there.scores.overlaps)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--model=small"], "give --clips or --single"),
+        (["--clips={walk}"], "give --model, --weights or --peer"),
+        (["--clips={walk}", "--clips={walk}", "--model=small"], "walk/A is given twice"),
+        (["--clips={walk}", "--weights=a={root}/none.safetensors"], "a: weights file .*/none.safetensors does not exist"),
+        (["--clips={walk}", "--weights=small=f", "--model=small"], "two trackers are called 'small'"),
+        (["--clips={root}/nowhere", "--model=small"], "nowhere: no clips"),
+        (["--clips={walk}", "--model=small", "--black=visible"], "--black and --black-from go together"),
+        (["--single={single}", "--model=small", "--absent=visible", "--absent-from=3"], "V_ONE has only visible images"),
+        (["--single={single}", "--model=small", "--black=thermal", "--black-from=3"], "V_ONE has no thermal images"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused_before_anything_runs(data_root, single, capsys, arguments, message):
+    places = {"walk": data_root / "rgbt_video/walk", "root": data_root, "single": single}
+    assert main(["compare", *(argument.format(**places) for argument in arguments)]) == 2
+    error = capsys.readouterr().err
+    assert re.search(message, error) and error.count("\n") == 1
