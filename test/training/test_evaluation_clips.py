@@ -31,8 +31,8 @@ def test_frames_are_whole_and_start_where_the_target_is_first_seen(walk):
         x, y, w, h = sequence.boxes[index]
         assert x == 8 + 2 * index
         if x + w < 160:  # the target is bright where the box says, and the image dark beside it
-            assert visible[int(y + h / 2), int(x + w / 2)].min() > 200 and visible[int(y + h / 2), int(x) - 4].max() < 150
-            assert thermal[int(y + h / 2), int(x + w / 2)] > 200
+            row, middle, beside = int(y + h / 2), int(x + w / 2), int(x) - 4
+            assert visible[row, middle].min() > 200 and visible[row, beside].max() < 150 and thermal[row, middle] > 200
     assert index == 57
 
 

@@ -58,14 +58,15 @@ def read_paired(path: Path) -> list[VideoSequence]:
 
     A clip is a folder with `visible.mp4`, `thermal.mp4` and a `<target>.csv` for each target.
     """
-    folders = [path] if (path / "visible.mp4").exists() else sorted(folder.parent for folder in path.glob("*/visible.mp4"))
+    is_clip = (path / "visible.mp4").exists()
+    folders = [path] if is_clip else sorted(video.parent for video in path.glob("*/visible.mp4"))
     sequences = [
         _read(f"{folder.name}/{boxes.stem}", boxes, folder / "visible.mp4", folder / "thermal.mp4")
         for folder in folders
         for boxes in sorted(folder.glob("*.csv"))
     ]
     if not sequences:
-        raise DatasetError(f"{path}: no clips, expected visible.mp4, thermal.mp4 and <target>.csv in it or in its folders")
+        raise DatasetError(f"{path}: no clips, expected visible.mp4, thermal.mp4 and <target>.csv in it or its folders")
     return sequences
 
 

@@ -39,7 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     clips.add_argument("--frames", type=_count(2), metavar="N", help="only the first N frames of each target")
     trackers = parser.add_argument_group("trackers")
     trackers.add_argument(
-        "--model", action="append", default=[], choices=variant_names(), help="model with the weights that ship; repeatable"
+        "--model",
+        action="append",
+        default=[],
+        choices=variant_names(),
+        help="model with the weights that ship; repeatable",
     )
     trackers.add_argument(
         "--weights",
@@ -67,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             f"--{kind}-from", type=_count(1), metavar="N", help="from this frame of each target on, 0 being its first"
         )
     running = parser.add_argument_group("running and writing")
-    running.add_argument("--rules", choices=RULES, default=CLIPS.name, help="what counts as a score (default: %(default)s)")
+    running.add_argument("--rules", choices=RULES, default=CLIPS.name, help="what counts (default: %(default)s)")
     running.add_argument("--runtime", choices=RUNTIMES, default="eager", help="of our trackers (default: %(default)s)")
     running.add_argument("--device", default="auto", help="of our trackers: auto, cpu, cuda, cuda:N (default: auto)")
     running.add_argument("--threads", type=_count(1), default=1, help="of each tracker (default: %(default)s)")
@@ -85,6 +89,9 @@ def run(args: argparse.Namespace) -> int:
     if not sets:
         raise EvaluationError("nothing to evaluate on: give --clips or --single")
     entrants, degradation = _entrants(args), _degradation(args)
+    for file in (args.json, args.markdown):
+        if file and not file.absolute().parent.is_dir():
+            raise EvaluationError(f"{file}: there is no folder {file.absolute().parent}")
     sequences = [sequence for group in sets.values() for sequence in group]
     results = evaluate_all(entrants, sequences, RULES[args.rules], degradation, args.workers, _show)
     report = {
@@ -125,7 +132,7 @@ def _entrants(args: argparse.Namespace) -> list[Entrant]:
         raise EvaluationError("nothing to evaluate: give --model, --weights or --peer")
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
-        raise EvaluationError(f"two trackers are called {twice!r}: give each --model and --peer once, each --weights its NAME")
+        raise EvaluationError(f"two trackers are called {twice!r}: each --model, --peer and --weights NAME only once")
     return entrants
 
 
@@ -161,15 +168,16 @@ def _document(report: dict, entrants: list[Entrant], layout) -> str:
 
 def _conditions(report: dict) -> str:
     rules, degradation = report["rules"], report["degradation"]
-    counted = "count as toolkits do: never a success, always precise" if rules["absent_counts"] else "do not count"
-    sentences = [
-        f"Rules '{rules['name']}': boxes {'rounded to whole pixels' if rules['rounded'] else 'not rounded'}; frames in which",
-        f"the target is absent or unlabelled {counted}. {report['threads']} thread(s) each, {report['workers']} process(es).",
+    boxes = "rounded to whole pixels" if rules["rounded"] else "not rounded"
+    absent = "count: never a success, always precise" if rules["absent_counts"] else "do not count"
+    lines = [
+        f"Rules '{rules['name']}': boxes are {boxes}; frames in which the target is absent or unlabelled {absent}.",
+        f"{report['threads']} thread(s) each, {report['workers']} process(es).",
     ]
     if degradation:
         kind = "black" if degradation["black"] else "absent"
-        sentences.append(f"The {degradation['modality']} images are {kind} from frame {degradation['start']} of each target on.")
-    return "\n".join(sentences)
+        lines.append(f"{degradation['modality']} images are {kind} from each target's frame {degradation['start']} on.")
+    return "\n".join(lines)
 
 
 def _count(least: int):

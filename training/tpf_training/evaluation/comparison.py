@@ -11,8 +11,9 @@ from tpf_training.evaluation.one_pass import Sequence
 
 MEANS = {"sr": "SR", "pr": "PR@20", "npr": "NPR@0.2", "kept": "kept", "kept_of_all_frames": "kept of all frames"}
 EXPLANATION = """\
-In %, but FPS. SR: share of frames with IoU > t, mean over t = 0, 0.05 .. 1. PR: centre error <= 20 px. NPR: <= 0.2 target
-sizes. kept: IoU > 0.3. Means over sequences; the last share is of all their frames. The first frame, whose box is given, counts."""
+All in %, but FPS. SR: share of frames with IoU > t, mean over t = 0, 0.05 .. 1. PR: centre error <= 20 px. NPR: centre
+error <= 0.2 target sizes. kept: IoU > 0.3. Means are over sequences, the second share kept is of all their frames.
+The first frame, whose box is given, counts."""
 
 
 def summarise(results: list[Result], sequences: list[Sequence]) -> dict:
@@ -50,7 +51,7 @@ def tables(summary: dict, layout: Callable[[list[str], list[list[str]]], str]) -
     ]
     each = [
         [f"{name} ({count['present']} of {count['frames']} frames)"]
-        + ["/".join(_percent(entrant["sequences"][name][key]) for key in ("sr", "kept")) for entrant in entrants.values()]
+        + [_both(entrant["sequences"][name]) for entrant in entrants.values()]
         for name, count in summary["sequences"].items()
     ]
     parts = layout(["tracker", *MEANS.values(), "FPS"], means), layout(["sequence: SR/kept", *entrants], each)
@@ -58,7 +59,7 @@ def tables(summary: dict, layout: Callable[[list[str], list[list[str]]], str]) -
 
 
 def leads(summary: dict, entrants: list[Entrant]) -> list[str]:
-    """For each of our entrants, a sentence: by how much its mean SR leads that of the best peer. Empty without peers."""
+    """For each of our entrants, by how much its mean SR leads that of the best peer; empty without peers."""
     rates = {name: 100 * entrant["mean"]["sr"] for name, entrant in summary["entrants"].items()}
     peers = [e.name for e in entrants if isinstance(e, PeerEntrant) and e.name in rates]
     if not peers:
@@ -66,6 +67,10 @@ def leads(summary: dict, entrants: list[Entrant]) -> list[str]:
     best = max(peers, key=rates.get)
     ours = [e.name for e in entrants if not isinstance(e, PeerEntrant)]
     return [f"{name} - {best}, the best peer: {rates[name] - rates[best]:+.1f} points of mean SR" for name in ours]
+
+
+def _both(scores: dict) -> str:
+    return f"{_percent(scores['sr'])}/{_percent(scores['kept'])}"
 
 
 def _percent(share: float) -> str:

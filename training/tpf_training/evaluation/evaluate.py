@@ -50,8 +50,8 @@ def evaluate_all(
 ) -> list[Result]:
     """Every entrant on every sequence that suits it, in the order of both; `finished` sees each result as it comes.
 
-    workers: processes; with more than one they take time from each other, and `seconds` says less. EvaluationError where
-    an entrant cannot be opened, before any runs.
+    workers: processes; more than one take time from each other, and `seconds` says less. EvaluationError where an
+    entrant cannot be opened, before any runs.
     """
     _check_degradation(sequences, degradation)
     for entrant in entrants:

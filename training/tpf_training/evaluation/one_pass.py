@@ -58,7 +58,7 @@ class Run:
 
 
 def run_one_pass(tracker: OnePassTracker, sequence: Sequence, degradation: Degradation | None = None) -> Run:
-    """`tracker` over all frames of `sequence`, of which there are at least 2, with images as `degradation` leaves them."""
+    """`tracker` over all frames of `sequence`, at least 2, with the images that `degradation` leaves."""
     boxes, scores, seconds = [tuple(sequence.boxes[0].tolist())], [1.0], []
     for index, images in enumerate(sequence.images()):
         if degradation:

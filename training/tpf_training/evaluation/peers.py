@@ -52,8 +52,8 @@ def _factory(peer: str, nanotrack: Path | None) -> Callable[[], cv2.Tracker]:
     name = f"Tracker{peer.upper()}"
     if not hasattr(cv2, name):
         raise EvaluationError(
-            f"peer {peer!r} needs OpenCV's contrib modules, which OpenCV {cv2.__version__} in {Path(cv2.__file__).parent} "
-            "lacks: pip install 'tpf_training[peers]' in an environment of its own (see training/README.md)"
+            f"peer {peer!r} needs OpenCV's contrib modules; {Path(cv2.__file__).parent} ({cv2.__version__}) lacks them: "
+            "pip install 'tpf_training[peers]' in an environment of its own (see training/README.md)"
         )
     return getattr(cv2, name).create
 

@@ -14,7 +14,7 @@ from tpf_training.evaluation.rules import Rules, as_counted
 
 @dataclass(frozen=True)
 class Scores:
-    """Overlap with the true box (IoU), and the centre error in pixels and in target sizes, of the (M,) counted frames."""
+    """IoU with the true box, and the centre error in pixels and in target sizes, each (M,) of the counted frames."""
 
     overlaps: np.ndarray
     errors: np.ndarray

@@ -11,5 +11,5 @@ def success_curve(overlaps: np.ndarray) -> np.ndarray:
 
 
 def success_rate(overlaps: np.ndarray) -> float:
-    """SR, the mean of the success curve, which approximates its area. No IoU exceeds 1: 20 / 21 is the best there is."""
+    """SR, the mean of the success curve. As no IoU exceeds 1, the last threshold, the best there is is 20 / 21."""
     return float(success_curve(overlaps).mean())
