@@ -52,7 +52,7 @@ def _factory(peer: str, nanotrack: Path | None) -> Callable[[], cv2.Tracker]:
     name = f"Tracker{peer.upper()}"
     if not hasattr(cv2, name):
         raise EvaluationError(
-            f"peer {peer!r} needs OpenCV's contrib modules; {Path(cv2.__file__).parent} ({cv2.__version__}) lacks them: "
+            f"peer {peer!r} needs OpenCV's contrib modules; cv2 in {Path(cv2.__file__).parent} lacks them: "
             "pip install 'tpf_training[peers]' in an environment of its own (see training/README.md)"
         )
     return getattr(cv2, name).create
