@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from tpf_model.network import TPFNetwork
@@ -16,7 +16,7 @@ def save_fusion(adapter: nn.Module, path: Path, provenance: dict) -> None:
     """Write the weights of `adapter` in float32 (they are small) with their provenance in the metadata."""
     tensors = {PREFIX + name: tensor.contiguous() for name, tensor in adapter.state_dict().items()}
     partial = path.with_suffix(".partial")
-    save_file(tensors, partial, {"provenance": json.dumps(provenance)})
+    partial.write_bytes(save(tensors, {"provenance": json.dumps(provenance)}))  # save_file's is for its owner only
     partial.replace(path)
 
 

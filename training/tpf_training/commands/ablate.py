@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from tpf_training.config import ConfigError, load_config
 from tpf_training.config.ablation import AblationConfig, VariantConfig
+from tpf_training.evaluation.clips import read_paired
 from tpf_training.evaluation.evaluate import evaluate
 
 DONE = "done"
@@ -55,7 +56,8 @@ def _result(plan: AblationConfig, name: str, variant: VariantConfig, seed: int) 
     weights = _train(plan, name, variant, seed)
     path = weights.parent / f"scores_{'ndtu' if variant.ndtu else 'fixed'}_{plan.frames or 'all'}.json"
     if not path.exists():
-        path.write_text(json.dumps(evaluate(weights, plan.clips, ndtu=variant.ndtu, frames=plan.frames), indent=1))
+        sequences = [sequence for clip in plan.clips for sequence in read_paired(clip)]
+        path.write_text(json.dumps(evaluate(weights, sequences, variant.ndtu, plan.frames), indent=1))
     targets = json.loads(path.read_text()).values()
     return {metric: mean(target[metric] for target in targets) for metric in METRICS}
 

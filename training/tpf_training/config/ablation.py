@@ -29,12 +29,12 @@ class VariantConfig:
 
 @dataclass(frozen=True)
 class AblationConfig:
-    """folder: of the runs and the table; clips: the evaluation clips, a folder of `<clip>/{visible,thermal}.mp4` and
-    `<clip>/<target>.csv`; frames: evaluated of each clip, None for all. distill is needed where a variant has mad. Run folders are set for them.
+    """folder: of the runs and the table; clips: the evaluation clips, folders with visible.mp4, thermal.mp4 and a
+    `<target>.csv` for each target, or folders of such; frames: evaluated of each clip, None for all. distill is needed where a variant has mad. Run folders are set for them.
     """
 
     folder: Path = MISSING
-    clips: Path = MISSING
+    clips: tuple[Path, ...] = MISSING
     frames: int | None = None
     seeds: tuple[int, ...] = (0, 1, 2)
     variants: dict[str, VariantConfig] = field(default_factory=dict)
