@@ -9,15 +9,14 @@ from tpf_training.config.ablation import AblationConfig
 from tpf_training.config.distill import DistillConfig
 from tpf_training.config.finetune import FinetuneConfig
 from tpf_training.config.optimiser import OptimiserConfig
+from tpf_training.engine.fit import prepare_run
 
 CLASSES = {"distill": DistillConfig, "finetune": FinetuneConfig, "ablation": AblationConfig}
 PLACES = {
     "distill": ["run.folder=RUN", "pairs.root=PAIRS"],
     "finetune": ["run.folder=RUN", "data.root=DATA"],
-    "ablation": [
-        "folder=RUN", "clips=CLIPS", "finetune.run.folder=.", "finetune.data.root=DATA", "distill.run.folder=.", "distill.pairs.root=PAIRS",
-    ],
-}  # fmt: skip
+    "ablation": ["folder=RUN", "clips=[CLIPS]", "finetune.data.root=DATA", "distill.pairs.root=PAIRS"],
+}
 
 
 @pytest.mark.parametrize("name", shipped_configs())
@@ -53,8 +52,10 @@ def test_what_is_wrong_is_named(override, message):
 
 
 def test_what_is_missing_is_named():
+    with pytest.raises(ConfigError, match="data.root"):
+        load_config(FinetuneConfig, "small_finetune", ["run.folder=RUN"])
     with pytest.raises(ConfigError, match="run.folder"):
-        load_config(FinetuneConfig, "base_finetune", ["data.root=DATA"])
+        prepare_run(load_config(FinetuneConfig, "small_finetune", ["data.root=DATA"]), resume=False)
     with pytest.raises(ConfigError, match="no_such.*base_finetune"):
         load_config(FinetuneConfig, "no_such")
 

@@ -26,8 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Finished trainings and evaluations are not repeated; an interrupted training goes on where it was."""
-    # Every training gets a folder of its own.
-    plan = load_config(AblationConfig, args.config, ["finetune.run.folder=.", *args.overrides])
+    plan = load_config(AblationConfig, args.config, args.overrides)
     plan.folder.mkdir(parents=True, exist_ok=True)
     rows = {
         name: [_result(plan, name, variant, seed) for seed in plan.seeds] for name, variant in plan.variants.items()
@@ -74,7 +73,6 @@ def _train(plan: AblationConfig, name: str, variant: VariantConfig, seed: int) -
 def _phase(plan: AblationConfig, command: str, base, overrides: list[str], name: str) -> Path:
     """Run `tpf-train command` in a process of its own, unless it is done; the run's folder."""
     settings = OmegaConf.merge(OmegaConf.structured(base), OmegaConf.from_dotlist(overrides))
-    settings.run.folder = plan.folder  # a place that says nothing of the settings
     digest = hashlib.sha1(OmegaConf.to_yaml(settings).encode()).hexdigest()[:10]
     folder = plan.folder / f"{command}_{digest}"
     if (folder / DONE).exists():

@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from omegaconf import MISSING
-
 
 @dataclass(frozen=True)
 class RunConfig:
-    """folder: of checkpoints, logs and weights.
+    """folder: of checkpoints, logs and weights; every run needs one of its own.
 
     epochs x samples_per_epoch samples are drawn; batch: samples a step and device. devices, nodes, accelerator,
     precision: as PyTorch Lightning's Trainer takes them ("bf16-mixed" computes the encoder and the head in bfloat16; the
@@ -16,7 +14,7 @@ class RunConfig:
     gradient_clip: largest norm. workers: data loading processes a device. log_every: steps. cache: decoded videos.
     """
 
-    folder: Path = MISSING
+    folder: Path | None = None
     epochs: int = 30
     samples_per_epoch: int = 60_000
     batch: int = 16

@@ -40,6 +40,8 @@ def prepare_run(config, resume: bool) -> Path | None:
     nothing to resume, or `config` is not what the run was started with.
     """
     folder = config.run.folder
+    if folder is None:
+        raise ConfigError("run.folder is missing: name a folder for the checkpoints, logs and weights of this run")
     record, checkpoint = folder / "config.yaml", folder / CHECKPOINT
     if not resume:
         if record.exists():
