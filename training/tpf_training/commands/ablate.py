@@ -78,8 +78,7 @@ def _phase(plan: AblationConfig, command: str, base, overrides: list[str], name:
     if (folder / DONE).exists():
         return folder
     file = plan.folder / f"{folder.name}.yaml"
-    settings.run.folder = folder
-    OmegaConf.save(settings, file)
+    OmegaConf.save(OmegaConf.merge(settings, {"run": {"folder": str(folder)}}), file)
     resume = ["--resume"] if (folder / "config.yaml").exists() else []
     print(f"{name}: {command} in {folder}", flush=True)
     result = subprocess.run([sys.executable, "-m", "tpf_training.cli", command, str(file), *resume])
