@@ -17,6 +17,7 @@ from tpf_training.datasets.source_config import SourceConfig
 from tpf_training.datasets.vtuav import read_vtuav
 from tpf_training.sampling import build_mixture
 from tpf_training.sampling.clip_source import ClipSource
+from tpf_training.sampling.config import SamplingConfig
 from tpf_training.sampling.cut_out import sprites_of_clip
 
 SIZE = 64, 48  # width, height
@@ -301,7 +302,7 @@ def test_samples_decode_only_the_frames_they_show(tmp_path, monkeypatch):
     decoded = []
     original = ImageSequence.__getitem__
     monkeypatch.setattr(ImageSequence, "__getitem__", lambda self, i: decoded.append(i) or original(self, i))
-    source = ClipSource([clip])
+    source = ClipSource([clip], SamplingConfig())
     assert not decoded
     for seed in range(20):
         decoded.clear()
