@@ -50,6 +50,9 @@ class TrackerConfig:
     recover_score: float = 0.5  # a lost target must reach it ...
     recover_frames: int = 3  # ... in so many frames in a row, at one place
     max_size_change: float = 1.5  # limit of the box's change of width and height from frame to frame, a ratio
+    # How far the box's size follows each frame's, a power of their ratio: a target's size changes slowly, the network's
+    # idea of it from frame to frame, and what is wrong in it would become the next frame's scale.
+    size_rate: float = 0.25
 
     def __post_init__(self):
         for name in ("template_score", "coast_score", "recover_score"):
@@ -61,6 +64,7 @@ class TrackerConfig:
         _require(self.hann_power >= 0, "hann_power", self.hann_power, ">= 0")
         _require(self.lost_after >= 0, "lost_after", self.lost_after, ">= 0")
         _require(self.max_size_change > 1, "max_size_change", self.max_size_change, "> 1")
+        _require(0 < self.size_rate <= 1, "size_rate", self.size_rate, "in 0..1, above 0")
         _require(self.recover_score >= self.coast_score, "recover_score", self.recover_score, ">= coast_score")
 
 
@@ -201,13 +205,19 @@ class Tracker:
         self._widening = 1.0
 
     def _limit_size(self, box: Box) -> Box:
-        """Keep one wild size from setting the next frame's scale, from which it would not recover."""
+        """`box` with a size that follows the last one's: one wild size would set the scale of the frames after it.
+
+        A lost target may have changed its size meanwhile: what is found is only kept within the limit.
+        """
         x, y, w, h = box
-        limit = self._config.max_size_change
-        _, _, last_w, last_h = self._box
-        new_w = min(max(w, last_w / limit), last_w * limit)
-        new_h = min(max(h, last_h / limit), last_h * limit)
+        rate = 1.0 if self._state is State.LOST else self._config.size_rate
+        new_w, new_h = (self._limit(*sides) ** rate * sides[1] for sides in zip((w, h), self._box[2:]))
         return x + (w - new_w) / 2, y + (h - new_h) / 2, new_w, new_h
+
+    def _limit(self, side: float, last: float) -> float:
+        """The ratio of a side to the last frame's, within the limit."""
+        limit = self._config.max_size_change
+        return min(max(side / last, 1 / limit), limit)
 
     def _update_template(self, frame: Frame, score: float) -> None:
         believed = score if self._state is State.TRACKING else 0.0

@@ -190,6 +190,7 @@ _DESCRIBED = {
     "tracker.recover_score": ("A lost target must reach this score ...", 0.0, 1.0),
     "tracker.recover_frames": ("... in so many frames in a row.", 1, 100000),
     "tracker.max_size_change": ("Limit of the box's change of a side from frame to frame, a ratio.", 1.01, 10.0),
+    "tracker.size_rate": ("How far the box's size follows each frame's, a power of their ratio.", 0.01, 1.0),
 }
 
 
