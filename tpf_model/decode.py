@@ -18,10 +18,17 @@ def decode(score: np.ndarray, size: np.ndarray, offset: np.ndarray, window: np.n
     """The box at the best cell of `score` x `window`, in fractions of the crop, and that cell's plain score.
 
     score, window: (G, G); size: (2, G, G), width and height; offset: (2, G, G), x and y in cells.
+
+    The cells around the best one see the same target and were trained to give its box, too: the box is the mean of
+    theirs, weighted by the square of their scores, which errs less than any one of them.
     """
     row, column = np.unravel_index(np.argmax(score * window), score.shape)
-    cells = score.shape[0]
-    w, h = (float(v) for v in size[:, row, column])
-    x = (column + float(offset[0, row, column])) / cells
-    y = (row + float(offset[1, row, column])) / cells
-    return (float(x - w / 2), float(y - h / 2), w, h), float(score[row, column])
+    around = np.s_[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
+    weights = score[around].astype(np.float64) ** 2
+    weights /= weights.sum()
+    rows, columns = np.mgrid[: score.shape[0], : score.shape[1]]
+    w, h = (float((side[around] * weights).sum()) for side in size)
+    x, y = (
+        float(((cells + shift)[around] * weights).sum()) / score.shape[0] for cells, shift in zip((columns, rows), offset)
+    )
+    return (x - w / 2, y - h / 2, w, h), float(score[row, column])

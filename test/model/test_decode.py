@@ -30,3 +30,13 @@ def test_the_window_is_symmetric_positive_and_highest_in_the_middle():
     assert window.min() > 0 and window.argmax() in (7 * 16 + 7, 7 * 16 + 8, 8 * 16 + 7, 8 * 16 + 8)
     assert window[0, 0] == pytest.approx((0.5 * (1 - np.cos(2 * np.pi / 17))) ** 2)  # OSTrack's hann1d, at 1 of 16
     assert np.allclose(hann_window(16, power=2), window**2)
+
+
+def test_the_cells_around_the_best_one_have_their_say_by_the_square_of_their_scores():
+    score, size, offset = np.full((16, 16), 1e-4), np.full((2, 16, 16), 0.25), np.zeros((2, 16, 16))
+    score[8, 8], score[8, 9], score[8, 11] = 0.8, 0.4, 0.7  # the last one is not beside the best
+    size[0, 8, 9], size[0, 8, 11] = 0.5, 1.0
+    (x, y, w, h), best = decode(score, size, offset, np.ones_like(score))
+    assert best == 0.8
+    assert (w, h) == pytest.approx((0.25 * 0.8 + 0.5 * 0.2, 0.25), abs=1e-4)  # 0.8^2 : 0.4^2 = 4 : 1
+    assert (x + w / 2, y + h / 2) == pytest.approx((8.2 / 16, 8 / 16), abs=1e-4)
