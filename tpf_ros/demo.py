@@ -27,7 +27,7 @@ OUTPUTS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("demo_output"), help="default: %(default)s")
-    parser.add_argument("--model", default="auto", help="default: %(default)s")
+    parser.add_argument("--model", default="small", help="default: %(default)s")
     parser.add_argument(
         "--param", action="append", metavar="NAME:=VALUE", help="a parameter of the node; may be repeated"
     )

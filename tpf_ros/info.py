@@ -9,7 +9,7 @@ from tpf_ros.command_error import CommandError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", default="auto", help=f"auto (see docs/parameters.md), {', '.join(variant_names())}")
+    parser.add_argument("--model", default="small", help=f"one of: {', '.join(variant_names())} (default: small)")
     parser.add_argument("--weights", help="weights file instead of the one that ships, or 'random' for none")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -24,15 +24,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def describe(model: str = "auto", weights: str | Path | None = None, device: str = "auto") -> dict:
+def describe(model: str = "small", weights: str | Path | None = None, device: str = "auto") -> dict:
     """Everything that `tpf info` prints. ValueError for an unknown model or device, or for weights that do not load.
 
     A model without shipped weights is described all the same, from a random network; its `weights` say "none shipped".
     """
-    from tpf_model.runtime import AUTO, open_session
+    from tpf_model.runtime import open_session
     from tpf_model.weights import RANDOM, shipped_weights
 
-    shipped = weights is None and (model == AUTO or shipped_weights(model).is_file())
+    shipped = weights is None and shipped_weights(model).is_file()
     session = open_session(model, device, weights=weights or (None if shipped else RANDOM))
     info = session.info
     return {

@@ -202,9 +202,7 @@ def _group(kind: type) -> Any:
 class Settings:
     """All parameters of the node, checked as a set. See `parameters()` for their ROS names."""
 
-    model: str = _parameter(
-        "auto", "Model variant, see `tpf info`; auto: small on a GPU, tiny on a CPU, or what `weights` holds.", live=False
-    )
+    model: str = _parameter("small", "Model variant, see `tpf info`.", live=False)
     weights: str = _parameter(
         "", "Weights file (.safetensors); empty: the ones that ship; random: untrained, for tests.", live=False
     )
@@ -290,9 +288,8 @@ def _build(values: dict[str, Any]) -> tuple[Settings, list[str]]:
 
 
 def _check_model(settings: Settings) -> None:
-    models = ["auto", *variant_names()]
-    if settings.model not in models:
-        raise ValueError(f"model is {settings.model!r}, must be one of: {', '.join(models)}")
+    if settings.model not in variant_names():
+        raise ValueError(f"model is {settings.model!r}, must be one of: {', '.join(variant_names())}")
 
 
 def _check_policy(settings: Settings) -> None:

@@ -7,16 +7,15 @@ import torch
 
 from tpf_model.runtime.eager import PRECISIONS, EagerSession
 from tpf_model.runtime.session import SessionInfo, TPFSession, fused_to_image
-from tpf_model.weights import RANDOM, load_network
+from tpf_model.weights import load_network
 
 RUNTIMES = ("eager",)
-AUTO = "auto"
 
-__all__ = ["AUTO", "RUNTIMES", "SessionInfo", "TPFSession", "default_model", "fused_to_image", "open_session"]
+__all__ = ["RUNTIMES", "SessionInfo", "TPFSession", "fused_to_image", "open_session"]
 
 
 def open_session(
-    model: str | None = AUTO,
+    model: str | None = "small",
     device: str = "auto",
     runtime: str = "eager",
     weights: Path | str | None = None,
@@ -26,8 +25,8 @@ def open_session(
 ) -> TPFSession:
     """Load a model, and run it once, so that the first frame is as fast as the others and what cannot run fails here.
 
-    device: "auto" (a CUDA GPU if there is one), "cpu", "cuda" or "cuda:N". model, weights: see `load_network`; model
-    "auto" is what the file `weights` holds or, without one, `default_model` of the device. threads: of this whole process's PyTorch, 0 leaves its default. scan: a backend of
+    device: "auto" (a CUDA GPU if there is one), "cpu", "cuda" or "cuda:N". model, weights: see
+    `load_network`. threads: of this whole process's PyTorch, 0 leaves its default. scan: a backend of
     `selective_scan`. precision: "auto" (what the device multiplies in natively), "float32", "bfloat16" or "float16".
 
     Raises ValueError naming the argument that cannot be satisfied and why; its subclass WeightsError for the weights.
@@ -39,19 +38,12 @@ def open_session(
     if threads < 0:
         raise ValueError(f"threads is {threads}, must be >= 0 (0: PyTorch's default)")
     chosen = _resolve_device(device)
-    if model == AUTO:
-        model = default_model(chosen) if weights in (None, RANDOM) else None
     network, provenance = load_network(model, weights, scan)
     if threads:
         torch.set_num_threads(threads)
     session = EagerSession(network, provenance, chosen, precision, scan)
     _warm_up(session)
     return session
-
-
-def default_model(device: torch.device) -> str:
-    """The model that keeps up with a camera on `device`: "small" on a GPU, "tiny" on a CPU."""
-    return "small" if device.type == "cuda" else "tiny"
 
 
 def _resolve_device(name: str) -> torch.device:
