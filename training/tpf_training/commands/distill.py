@@ -54,7 +54,7 @@ def distill(config: DistillConfig, resume: bool = False) -> None:
         save_fusion(learner, config.run.folder / "fusion.safetensors", provenance)
 
     module = DistillModule(config, network.fusion, weighting)
-    fit(module, make_loader(source, collate_mad, config.run), config.run, write_weights, checkpoint)
+    fit(module, make_loader(source, collate_mad, config.run), config, write_weights, checkpoint)
 
 
 def _expert_folders(config: DistillConfig) -> dict:

@@ -46,7 +46,7 @@ def finetune(config: FinetuneConfig, resume: bool = False) -> None:
         provenance = describe("finetune", config, step, mixture.shares, origins)
         save_network(learner, config.run.folder / "weights.safetensors", provenance)
 
-    fit(module, make_loader(mixture, collate, config.run), config.run, write_weights, checkpoint)
+    fit(module, make_loader(mixture, collate, config.run), config, write_weights, checkpoint)
 
 
 def make_decoupling(config: FinetuneConfig, network: TPFNetwork) -> Decoupling | None:

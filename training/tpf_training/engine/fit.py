@@ -1,13 +1,14 @@
-"""Runs a phase with PyTorch Lightning: run folder, checkpoints, moving average, logs, and going on after an interruption."""
+"""Runs a phase with PyTorch Lightning: run folder, checkpoints, moving average, logs, going on after an interruption."""
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import pytorch_lightning as lightning
+import torch
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -19,7 +20,25 @@ from tpf_training.engine.throughput import Throughput
 
 CHECKPOINT = "checkpoints/last.ckpt"
 # May differ when a run goes on: what they change is not what is learnt.
-FREE_KEYS = ("run.devices", "run.nodes", "run.accelerator", "run.workers", "run.log_every", "data.root", "data.cache")
+FREE_KEYS = ("run.folder", "run.accelerator", "run.workers", "run.log_every")
+FREE_KEYS += ("data.root", "data.cache", "pairs.root", "pairs.cache")
+RECORD = "config.yaml"
+
+
+class WriteRecord(lightning.Callback):
+    """Writes the configuration of a new run into its folder.
+
+    Not before all processes have started: each is the whole command, and looks first whether the folder is free.
+    """
+
+    def __init__(self, config):
+        self._config = config
+
+    def on_fit_start(self, trainer, module) -> None:
+        record = self._config.run.folder / RECORD
+        if trainer.is_global_zero and not record.exists():
+            record.parent.mkdir(parents=True, exist_ok=True)
+            OmegaConf.save(OmegaConf.structured(self._config), record)
 
 
 class WriteWeights(lightning.Callback):
@@ -34,7 +53,7 @@ class WriteWeights(lightning.Callback):
 
 
 def prepare_run(config, resume: bool) -> Path | None:
-    """Make the folder of a new run, or return the checkpoint that an interrupted one goes on from.
+    """The checkpoint that an interrupted run goes on from; None where a run starts from the beginning.
 
     config: a dataclass with `run`. FileExistsError where a new run's folder holds one; ConfigError where there is
     nothing to resume, or `config` is not what the run was started with.
@@ -42,12 +61,10 @@ def prepare_run(config, resume: bool) -> Path | None:
     folder = config.run.folder
     if folder is None:
         raise ConfigError("run.folder is missing: name a folder for the checkpoints, logs and weights of this run")
-    record, checkpoint = folder / "config.yaml", folder / CHECKPOINT
+    record, checkpoint = folder / RECORD, folder / CHECKPOINT
     if not resume:
         if record.exists():
-            raise FileExistsError(f"{folder} holds a run: --resume goes on with it, another run.folder starts a new one")
-        folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(OmegaConf.structured(config), record)
+            raise FileExistsError(f"{folder} holds a run: --resume goes on with it, another run.folder starts a new")
         return None
     if not record.is_file():
         raise ConfigError(f"{folder}: there is no run to resume")
@@ -60,37 +77,54 @@ def prepare_run(config, resume: bool) -> Path | None:
 def fit(
     module: lightning.LightningModule,
     loader: DataLoader,
-    config: RunConfig,
+    config,
     write_weights: Callable[[nn.Module, int], None],
     checkpoint: Path | None,
 ) -> None:
-    """Train `module`, from `checkpoint` on where there is one."""
-    lightning.seed_everything(config.seed, workers=True)
-    average = MovingAverage(config.average)
-    trainer = lightning.Trainer(
-        accelerator=config.accelerator,
-        devices=int(config.devices) if config.devices.isdecimal() else config.devices,
-        num_nodes=config.nodes,
-        precision=config.precision,
-        max_epochs=config.epochs,
-        gradient_clip_val=config.gradient_clip,
-        log_every_n_steps=config.log_every,
-        deterministic="warn",
-        use_distributed_sampler=False,  # `EpochNumbers` deals the samples itself
-        sync_batchnorm=True,
-        default_root_dir=config.folder,
-        logger=TensorBoardLogger(config.folder, name="tensorboard", version=""),
-        callbacks=[
-            average,
-            WriteWeights(average, write_weights),
-            Throughput(config.batch, config.log_every),
-            LogPictures(),
-            LearningRateMonitor("step"),
-            TQDMProgressBar(refresh_rate=config.log_every),
-            ModelCheckpoint(config.folder / "checkpoints", filename="last", enable_version_counter=False),
-        ],
-    )
+    """Train `module`, from `checkpoint` on where there is one. config: as for `prepare_run`.
+
+    ConfigError for devices that are not there, or too many for a batch each.
+    """
+    run = config.run
+    lightning.seed_everything(run.seed, workers=True)
+    average = MovingAverage(run.average)
+    callbacks = [
+        WriteRecord(config),
+        average,
+        WriteWeights(average, write_weights),
+        Throughput(run.batch, run.log_every),
+        LogPictures(),
+        LearningRateMonitor("step"),
+        TQDMProgressBar(refresh_rate=run.log_every),
+        ModelCheckpoint(run.folder / "checkpoints", filename="last", enable_version_counter=False),
+    ]
+    trainer = _trainer(run, callbacks)
+    if run.samples_per_epoch // trainer.world_size < run.batch:
+        total = f"{trainer.world_size} devices take {trainer.world_size * run.batch} samples a step"
+        raise ConfigError(f"run.samples_per_epoch is {run.samples_per_epoch}, too few: {total}")
     trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True)
+
+
+def _trainer(run: RunConfig, callbacks: list[lightning.Callback]) -> lightning.Trainer:
+    try:
+        return lightning.Trainer(
+            accelerator=run.accelerator,
+            devices=int(run.devices) if run.devices.isdecimal() else run.devices,
+            num_nodes=run.nodes,
+            precision=run.precision,
+            max_epochs=run.epochs,
+            gradient_clip_val=run.gradient_clip,
+            log_every_n_steps=run.log_every,
+            deterministic="warn",
+            use_distributed_sampler=False,  # `EpochNumbers` deals the samples itself
+            sync_batchnorm=run.accelerator != "cpu" and torch.cuda.is_available(),  # PyTorch has none for CPUs
+            default_root_dir=run.folder,
+            logger=TensorBoardLogger(run.folder, name="tensorboard", version=""),
+            callbacks=callbacks,
+        )
+    except (MisconfigurationException, ValueError) as error:
+        keys = "run.accelerator, run.devices, run.nodes or run.precision"
+        raise ConfigError(f"{keys} cannot be: {error}") from error
 
 
 def _changes(before, now, prefix: str = "") -> list[str]:
