@@ -37,13 +37,18 @@ def describe(command: str, config, step: int, shares: dict[str, float], origins:
 
 
 def _without_paths(settings: dict) -> dict:
-    kept = {}
-    for name, value in settings.items():
-        if name in NOT_RECORDED:
-            continue
-        value = _without_paths(value) if isinstance(value, dict) else value
-        kept[name] = value.name if isinstance(value, Path) else value
-    return kept
+    """`settings` as JSON can hold them: of paths, a file's name alone."""
+    return {name: _plain(value) for name, value in settings.items() if name not in NOT_RECORDED}
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return _without_paths(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    # Weights are named by a path or a model's name, splits by a path or a folder's: both are strings then.
+    is_path = isinstance(value, Path) or (isinstance(value, str) and Path(value).is_absolute())
+    return Path(value).name if is_path else value
 
 
 def origin(path: Path) -> dict:
