@@ -7,6 +7,8 @@ from tpf_model.weights import WeightsError
 from tpf_training.commands import ablate, distill, export, finetune
 from tpf_training.config import ConfigError, shipped_configs
 from tpf_training.datasets.record import DatasetError
+from tpf_training.evaluation.one_pass import EvaluationError
+from tpf_training.mad.experts import ExpertError
 
 COMMANDS = {"distill": distill, "finetune": finetune, "export": export, "ablate": ablate}
 
@@ -26,7 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
         args.overrides += rest
     try:
         COMMANDS[args.command].run(args)
-    except (ConfigError, DatasetError, WeightsError, FileExistsError) as error:
+    except (ConfigError, DatasetError, EvaluationError, ExpertError, WeightsError, FileExistsError) as error:
         sys.exit(f"tpf-train {args.command}: {error}")
 
 

@@ -3,11 +3,12 @@
 import json
 from pathlib import Path
 
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import nn
 
 from tpf_model.network import TPFNetwork
 from tpf_model.weights import WeightsError
+from tpf_training.checkpoint_tensors import read_tensors
 
 PREFIX = "fusion."  # named as in a whole network's file, which can be read alike
 
@@ -21,10 +22,13 @@ def save_fusion(adapter: nn.Module, path: Path, provenance: dict) -> None:
 
 
 def load_fusion(network: TPFNetwork, path: Path) -> None:
-    """Load the adapter of `network` out of `path`: a file of `save_fusion`, or a whole network's."""
+    """Load the adapter of `network` out of `path`: a file of `save_fusion`, or a whole network's.
+
+    WeightsError for a file that is missing, damaged or of another adapter, and for a network that has none.
+    """
     if network.config.fusion != "pfa":
         raise WeightsError(f"{path}: the network's fusion is {network.config.fusion!r}, which has no weights to load")
-    tensors = {name: tensor.float() for name, tensor in load_file(path).items() if name.startswith(PREFIX)}
+    tensors = {name: tensor for name, tensor in read_tensors(path)[0].items() if name.startswith(PREFIX)}
     try:
         network.fusion.load_state_dict({name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()})
     except RuntimeError as error:

@@ -18,7 +18,7 @@ from tpf_training.weight_selection import select_weights
 def start_network(config: FinetuneConfig) -> tuple[TPFNetwork, dict]:
     """The network before its first step, and its origins for the provenance. Random parts follow `config.run.seed`.
 
-    WeightsError or ValueError names the file that does not fit.
+    WeightsError names the file that does not fit.
     """
     start, origins = config.start, {}
     torch.manual_seed(config.run.seed)
@@ -29,7 +29,12 @@ def start_network(config: FinetuneConfig) -> tuple[TPFNetwork, dict]:
         origins["weights"] = origin(path)
     elif start.larger is not None:
         path = weights_file(start.larger)
-        select_weights(network, load_network(None, path)[0])
+        try:
+            select_weights(network, load_network(None, path)[0])
+        except WeightsError:
+            raise
+        except ValueError as error:
+            raise WeightsError(f"start.larger: {path}: {error}") from error
         origins["selected from"] = origin(path)
     elif start.pretrained is not None:
         print(load_initial_weights(network, start.pretrained))

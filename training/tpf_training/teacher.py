@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from tpf_model.backbone import VisionTransformer
 from tpf_model.network import TPFNetwork
-from tpf_model.weights import load_network
+from tpf_model.weights import WeightsError, load_network
 
 
 class Teacher(nn.Module):
@@ -22,8 +22,8 @@ class Teacher(nn.Module):
         network, _ = load_network(None, weights)
         self.network = network.requires_grad_(False)
         ours, theirs = student.config, network.config
-        if (ours.template_size, ours.search_size, ours.patch) != (theirs.template_size, theirs.search_size, theirs.patch):
-            raise ValueError(f"model {theirs.name} cannot teach {ours.name}: their tokens are of other patches")
+        if any(getattr(ours, key) != getattr(theirs, key) for key in ("template_size", "search_size", "patch")):
+            raise WeightsError(f"{weights}: {theirs.name} cannot teach {ours.name}: their tokens are of other patches")
         self.projections = nn.ModuleList(nn.Linear(ours.width, theirs.width) for _ in range(2))
 
     def train(self, mode: bool = True) -> "Teacher":
@@ -33,7 +33,7 @@ class Teacher(nn.Module):
         return self
 
     def forward(self, captured: "Captured", images: list[Tensor]) -> Tensor:
-        """`captured`: the student's tokens of this batch; `images`: the fused template, dynamic template and search crop.
+        """captured: the student's tokens of this batch; images: the fused template, dynamic template and search crop.
 
         The mean over both depths of 1 - cos(projected student token, teacher's token).
         """

@@ -20,7 +20,10 @@ def run(args: argparse.Namespace) -> None:
         raise SystemExit(f"tpf-train export: --out {args.out} must end in .safetensors")
     network, provenance = load_network(None, args.weights)
     if args.scores:
-        provenance = provenance | {"scores": json.loads(args.scores.read_text())}
+        try:
+            provenance = provenance | {"scores": json.loads(args.scores.read_text())}
+        except (OSError, ValueError) as error:
+            raise SystemExit(f"tpf-train export: --scores {args.scores} cannot be read: {error}") from error
     save_network(network, args.out, provenance)
     card = args.out.with_suffix(".md")
     card.write_text(model_card(network.config, count_parameters(network), args.out.stat().st_size, provenance))

@@ -1,4 +1,4 @@
-"""Fine-tune a tracker on the task, with decoupled representations (DRF) or a teacher where the configuration says so."""
+"""Fine-tune a tracker on the task; the configuration says whether with decoupled representations (DRF), a teacher."""
 
 import argparse
 
@@ -11,7 +11,7 @@ from tpf_training.drf.decoupling import Decoupling
 from tpf_training.engine.draws import make_loader
 from tpf_training.engine.fit import fit, prepare_run
 from tpf_training.phases.finetune import FinetuneModule
-from tpf_training.provenance import describe
+from tpf_training.provenance import describe, origin
 from tpf_training.sampling import build_mixture, collate, default_cache
 from tpf_training.start import start_network, weights_file
 from tpf_training.teacher import Teacher
@@ -39,7 +39,11 @@ def finetune(config: FinetuneConfig, resume: bool = False) -> None:
         data.sampling,
     )
     network, origins = start_network(config)
-    teacher = Teacher(weights_file(config.teacher.network), network) if config.teacher else None
+    teacher = None
+    if config.teacher:
+        path = weights_file(config.teacher.network)
+        teacher = Teacher(path, network)
+        origins["teacher"] = origin(path)
     module = FinetuneModule(config, network, make_decoupling(config, network), teacher)
 
     def write_weights(learner, step: int) -> None:

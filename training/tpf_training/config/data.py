@@ -7,6 +7,7 @@ from omegaconf import MISSING
 
 from tpf_training.augmentation.config import AugmentationConfig
 from tpf_training.datasets.source_config import SourceConfig
+from tpf_training.sampling import check_sources
 from tpf_training.sampling.config import SamplingConfig
 
 
@@ -24,3 +25,6 @@ class DataConfig:
     skip_damaged: bool = False
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+
+    def __post_init__(self):
+        check_sources(self.sources)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from omegaconf import MISSING
 
+from tpf_model.config import variant_names
+from tpf_training.checks import check_name
 from tpf_training.config.optimiser import OptimiserConfig
 from tpf_training.config.run import RunConfig
 from tpf_training.losses.distillation import NORMS
@@ -43,5 +45,8 @@ class DistillConfig:
     run: RunConfig = field(default_factory=lambda: RunConfig(epochs=35))
 
     def __post_init__(self):
+        check_name("model", self.model, variant_names())
+        if not self.temperature > 0:
+            raise ValueError(f"temperature is {self.temperature}, must be above 0")
         if self.norm not in NORMS:
             raise ValueError(f"norm is {self.norm!r}, must be one of {', '.join(NORMS)}")

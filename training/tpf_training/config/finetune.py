@@ -3,9 +3,13 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tpf_model.config import load_variant, variant_names
+from tpf_training.checks import check_name
 from tpf_training.config.data import DataConfig
 from tpf_training.config.optimiser import OptimiserConfig
 from tpf_training.config.run import RunConfig
+
+FUSIONS = ("pfa", "addition")
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class StartConfig:
     def __post_init__(self):
         given = [name for name in ("network", "larger", "pretrained") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"start.{given[0]} and start.{given[1]} are both given; the network starts from one of them")
+            raise ValueError(f"start.{given[0]} and start.{given[1]} are both given; one of them is what it starts from")
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,12 @@ class DRFConfig:
             raise ValueError("drf.repulsion and drf.reconstruction are both off; set drf.enabled=false instead")
         if self.weight < 0:
             raise ValueError(f"drf.weight is {self.weight}, must be 0 or more")
+        if not -1 <= self.margin < 1:
+            raise ValueError(f"drf.margin is {self.margin}, must be a cosine, -1 or more and below 1")
+        if self.decoder_width < 32 or self.decoder_width % 32:
+            raise ValueError(f"drf.decoder_width is {self.decoder_width}, must be a multiple of 32")
+        if self.decoder_depth < 1:
+            raise ValueError(f"drf.decoder_depth is {self.decoder_depth}, must be 1 or more")
 
 
 @dataclass(frozen=True)
@@ -79,3 +89,10 @@ class FinetuneConfig:
     teacher: TeacherConfig | None = None
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     run: RunConfig = field(default_factory=RunConfig)
+
+    def __post_init__(self):
+        check_name("model", self.model, variant_names())
+        check_name("fusion", self.fusion, FUSIONS)
+        depth = load_variant(self.model).depth
+        if not 0 <= self.frozen_blocks <= depth:
+            raise ValueError(f"frozen_blocks is {self.frozen_blocks}, model {self.model!r} has 0 to {depth}")

@@ -1,9 +1,11 @@
 """From a YAML file and `key=value` overrides to a checked dataclass."""
 
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -25,9 +27,17 @@ def load_config(cls: type[Config], source: str | Path, overrides: list[str] | tu
     overrides: "key.of.a.value=value", in YAML's notation; they win over the file. A file's own key `base` names another
     file (beside it, or a shipped one) that it changes. ConfigError names the key at fault, and the nearest right one.
     """
+    return _merge(source, lambda: (OmegaConf.structured(cls), _read(source), _dotlist(overrides)))
+
+
+def change_config(config: Config, overrides: list[str] | tuple[str, ...], source: str) -> Config:
+    """`config` with "key=value" overrides; `source` says in an error where they stand. ConfigError as above."""
+    return _merge(source, lambda: (OmegaConf.structured(config), _dotlist(overrides)))
+
+
+def _merge(source: str | Path, parts: Callable[[], tuple[DictConfig, ...]]) -> Config:
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(cls), _read(source), _dotlist(overrides))
-        return OmegaConf.to_object(merged)
+        return OmegaConf.to_object(OmegaConf.merge(*parts()))
     except OmegaConfBaseException as error:
         raise ConfigError(_explain(error, source)) from error
     except ValueError as error:  # from a dataclass's own check
@@ -54,14 +64,18 @@ def _find(source: str | Path, beside: Path | None) -> Path:
     for path in candidates:
         if path.is_file():
             return path
-    raise ConfigError(f"{source}: no such file, and no configuration of that name; known: {', '.join(shipped_configs())}")
+    known = ", ".join(shipped_configs())
+    raise ConfigError(f"{source}: no such file, and no configuration of that name; known: {known}")
 
 
 def _dotlist(overrides: list[str] | tuple[str, ...]) -> DictConfig:
     for text in overrides:
         if "=" not in text:
             raise ConfigError(f"{text!r} must be key=value")
-    return OmegaConf.from_dotlist(list(overrides))
+    try:
+        return OmegaConf.from_dotlist(list(overrides))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{' '.join(overrides)}: a value is no YAML: {getattr(error, 'problem', error)}") from error
 
 
 def _explain(error: OmegaConfBaseException, source: str | Path) -> str:

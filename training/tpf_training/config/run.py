@@ -9,9 +9,9 @@ class RunConfig:
     """folder: of checkpoints, logs and weights; every run needs one of its own.
 
     epochs x samples_per_epoch samples are drawn; batch: samples a step and device. devices, nodes, accelerator,
-    precision: as PyTorch Lightning's Trainer takes them ("bf16-mixed" computes the encoder and the head in bfloat16; the
-    fusion always runs in float32). average: decay of the weights' moving average, which is what is exported.
-    gradient_clip: largest norm. workers: data loading processes a device. log_every: steps. cache: decoded videos.
+    precision: as PyTorch Lightning's Trainer takes them ("bf16-mixed" computes encoder and head in bfloat16; the fusion
+    always runs in float32). average: decay of the weights' moving average, which is what is exported.
+    gradient_clip: largest norm. workers: data loading processes a device. log_every: steps.
     """
 
     folder: Path | None = None
@@ -32,6 +32,9 @@ class RunConfig:
         for name in ("epochs", "samples_per_epoch", "batch", "nodes", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"run.{name} is {getattr(self, name)}, must be 1 or more")
+        for name in ("gradient_clip", "workers", "seed"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"run.{name} is {getattr(self, name)}, must be 0 or more")
         if not 0 <= self.average < 1:
             raise ValueError(f"run.average is {self.average}, must be in 0..1, below 1")
         if self.batch > self.samples_per_epoch:

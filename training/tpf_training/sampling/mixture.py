@@ -108,13 +108,16 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tpf_training"
 
 
-def check_source(name: str) -> None:
-    """ValueError where there is no source of that `name`."""
+def check_sources(sources: dict[str, SourceConfig]) -> None:
+    """ValueError for a name that is no source's, or a split of one that has none."""
     known = [*DEFAULT_SOURCES, *FRAME_SETS]
-    if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f", did you mean {near[0]!r}" if near else ""
-        raise ValueError(f"unknown source {name!r}{hint}; known: {', '.join(known)}")
+    for name, source in sources.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f", did you mean {near[0]!r}" if near else ""
+            raise ValueError(f"unknown source {name!r}{hint}; known: {', '.join(known)}")
+        if source.split is not None and name not in FRAME_SETS:
+            raise ValueError(f"source {name!r} has no splits; those that have: {', '.join(FRAME_SETS)}")
 
 
 def build_mixture(
@@ -134,13 +137,10 @@ def build_mixture(
     fault, ValueError a source.
     """
     sources = DEFAULT_SOURCES if sources is None else sources
-    for name, source in sources.items():
-        check_source(name)
-        if source.split is not None and name not in FRAME_SETS:
-            raise ValueError(f"source {name!r} has no splits; those that have: {', '.join(FRAME_SETS)}")
+    check_sources(sources)
     weights = {name: source.weight for name, source in sources.items() if source.weight}
     if not weights:
-        raise ValueError("every source has weight 0")
+        raise DatasetError("every source has weight 0")
     rng, skipped = np.random.default_rng(seed), [] if skip_damaged else None
 
     def read(name: str, reader, *options) -> list:
