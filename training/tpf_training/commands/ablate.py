@@ -10,9 +10,9 @@ from statistics import mean, stdev
 
 from omegaconf import OmegaConf
 
-from tpf_training.config import ConfigError, load_config
+from tpf_training.config import ConfigError, change_config, load_config
 from tpf_training.config.ablation import AblationConfig, VariantConfig
-from tpf_training.evaluation.clips import read_paired
+from tpf_training.evaluation.clips import VideoSequence, read_paired
 from tpf_training.evaluation.evaluate import evaluate
 
 DONE = "done"
@@ -27,9 +27,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Finished trainings and evaluations are not repeated; an interrupted training goes on where it was."""
     plan = load_config(AblationConfig, args.config, args.overrides)
+    # What is wrong with a clip or a variant must not show after hours of training.
+    sequences = [sequence for clip in plan.clips for sequence in read_paired(clip)]
+    for name, variant in plan.variants.items():
+        if variant.mad:
+            change_config(plan.distill, variant.distill, f"variant {name!r}, distill")
+        change_config(plan.finetune, variant.finetune, f"variant {name!r}, finetune")
     plan.folder.mkdir(parents=True, exist_ok=True)
     rows = {
-        name: [_result(plan, name, variant, seed) for seed in plan.seeds] for name, variant in plan.variants.items()
+        name: [_result(plan, name, variant, seed, sequences) for seed in plan.seeds]
+        for name, variant in plan.variants.items()
     }
     (plan.folder / "table.json").write_text(json.dumps(rows, indent=1))
     text = table(rows)
@@ -50,15 +57,17 @@ def _spread(values: list[float]) -> str:
     return f"{mean(values):.1f} ± {stdev(values):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
 
 
-def _result(plan: AblationConfig, name: str, variant: VariantConfig, seed: int) -> dict[str, float]:
+def _result(
+    plan: AblationConfig, name: str, variant: VariantConfig, seed: int, sequences: list[VideoSequence]
+) -> dict[str, float]:
     """Mean of each metric over all targets of the clips."""
     weights = _train(plan, name, variant, seed)
     path = weights.parent / f"scores_{'ndtu' if variant.ndtu else 'fixed'}_{plan.frames or 'all'}.json"
-    if not path.exists():
-        sequences = [sequence for clip in plan.clips for sequence in read_paired(clip)]
-        path.write_text(json.dumps(evaluate(weights, sequences, variant.ndtu, plan.frames), indent=1))
-    targets = json.loads(path.read_text()).values()
-    return {metric: mean(target[metric] for target in targets) for metric in METRICS}
+    scores = json.loads(path.read_text()) if path.exists() else {}
+    if set(scores) != {sequence.name for sequence in sequences}:  # none yet, or of other clips
+        scores = evaluate(weights, sequences, variant.ndtu, plan.frames)
+        path.write_text(json.dumps(scores, indent=1))
+    return {metric: mean(target[metric] for target in scores.values()) for metric in METRICS}
 
 
 def _train(plan: AblationConfig, name: str, variant: VariantConfig, seed: int) -> Path:
@@ -72,7 +81,7 @@ def _train(plan: AblationConfig, name: str, variant: VariantConfig, seed: int) -
 
 def _phase(plan: AblationConfig, command: str, base, overrides: list[str], name: str) -> Path:
     """Run `tpf-train command` in a process of its own, unless it is done; the run's folder."""
-    settings = OmegaConf.merge(OmegaConf.structured(base), OmegaConf.from_dotlist(overrides))
+    settings = OmegaConf.structured(change_config(base, overrides, f"variant {name!r}, {command}"))
     digest = hashlib.sha1(OmegaConf.to_yaml(settings).encode()).hexdigest()[:10]
     folder = plan.folder / f"{command}_{digest}"
     if (folder / DONE).exists():
