@@ -17,10 +17,11 @@ import cv2
 import numpy as np
 import torch
 
+from tpf_training.config.run import RunConfig
 from tpf_training.datasets.folder import read_folder
 from tpf_training.datasets.image_sequence import ImageSequence
 from tpf_training.datasets.record import Clip
-from tpf_training.finetune import Draws
+from tpf_training.engine.draws import make_loader
 from tpf_training.sampling import Mixture, build_mixture, collate, default_cache
 from tpf_training.sampling import mixture as mixture_module
 from tpf_training.sampling.clip_source import ClipSource
@@ -82,13 +83,8 @@ def jpeg_source(clip: Clip, folder: Path, source: ClipSource) -> ClipSource:
 
 def loader_rate(mixture: Mixture, samples: int, batch: int, workers: int) -> float:
     """Samples a second of wall time of the loader; the start of its processes does not count."""
-    loader = torch.utils.data.DataLoader(
-        Draws(mixture, 0, 0, samples + batch * (1 + 4 * workers)),
-        batch_size=batch,
-        collate_fn=collate,
-        num_workers=workers,
-        prefetch_factor=4 if workers else None,
-    )
+    ahead = batch * (1 + 4 * workers)
+    loader = make_loader(mixture, collate, RunConfig(samples_per_epoch=samples + ahead, batch=batch, workers=workers))
     batches = iter(loader)
     for _ in range(1 + 4 * workers):  # what was made while the processes started
         next(batches)
