@@ -15,6 +15,12 @@ def decode_boxes(prediction: Prediction) -> Tensor:
     return torch.cat([centre - prediction.size / 2, prediction.size], dim=1)
 
 
+def boxes_at_peaks(prediction: Prediction) -> Tensor:
+    """The box (B, 4) that the best cell of each score map predicts, x y w h as fractions of the crop."""
+    best = prediction.score.flatten(1).argmax(dim=1)
+    return decode_boxes(prediction).flatten(2)[torch.arange(len(best), device=best.device), :, best]
+
+
 def box_losses(prediction: Prediction, boxes: Tensor, target_map: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """GIoU loss, L1 loss and mean IoU against `boxes` (B, 4).
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tpf_model.network import TPFNetwork
-from tpf_training.losses.box import box_overlaps, decode_boxes
+from tpf_training.losses.box import box_overlaps, boxes_at_peaks
 
 ADAPTIVE, EQUAL = "adaptive", "equal"
 
@@ -71,7 +71,5 @@ def tracker_overlaps(tracker: TPFNetwork, template: Tensor, search: Tensor, boxe
     batch, count = search.shape[:2]
     template, search = template.flatten(0, 1), search.flatten(0, 1)
     prediction = tracker(template, template, search)
-    peak = prediction.score.flatten(1).argmax(dim=1)
-    predicted = decode_boxes(prediction).flatten(2)[torch.arange(len(peak), device=peak.device), :, peak]
-    overlap, _ = box_overlaps(predicted, boxes.repeat_interleave(count, dim=0))
+    overlap, _ = box_overlaps(boxes_at_peaks(prediction), boxes.repeat_interleave(count, dim=0))
     return overlap.view(batch, count)

@@ -2,7 +2,7 @@
 
 import pytorch_lightning as lightning
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tpf_model.network import TPFNetwork
 from tpf_training.config.finetune import FinetuneConfig
@@ -10,7 +10,7 @@ from tpf_training.drf.decoupling import Decoupling
 from tpf_training.engine.optimise import make_optimiser
 from tpf_training.engine.pictures import Pictures
 from tpf_training.freezing import freeze_first_blocks
-from tpf_training.losses.box import decode_boxes
+from tpf_training.losses.box import boxes_at_peaks
 from tpf_training.losses.task import task_loss
 from tpf_training.sampling.sample import to_float
 from tpf_training.teacher import Captured, Teacher
@@ -19,20 +19,30 @@ CROPS = ("template", "dynamic", "search")
 
 
 class FinetuneModule(lightning.LightningModule):
-    """`learner` is the tracker's network; the auxiliary branches and the teacher are left behind when it is exported."""
+    """`learner` is the tracker's network; the auxiliary branches and the teacher are left behind at its export."""
 
     def __init__(
         self, config: FinetuneConfig, learner: TPFNetwork, decoupling: Decoupling | None, teacher: Teacher | None
     ):
         super().__init__()
         self.config, self.learner, self.decoupling, self.teacher = config, learner, decoupling, teacher
-        _freeze(config, learner)
+        freeze_first_blocks(learner.encoder, config.frozen_blocks)
+        for part, rate in _learners(config, learner):
+            if rate == 0:
+                part.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "FinetuneModule":
+        """A part that does not learn stays in eval mode: batch norms keep their statistics."""
+        super().train(mode)
+        for part, rate in _learners(self.config, self.learner):
+            if rate == 0:
+                part.eval()
+        return self
 
     def configure_optimizers(self) -> dict:
         rates = self.config.optimiser
         auxiliary = [part for part in (self.decoupling, self.teacher) if part is not None]
-        parts = [(self.learner.fusion, rates.fusion), (self.learner.encoder, rates.encoder), (self.learner.head, rates.head)]
-        parts += [(part, rates.auxiliary) for part in auxiliary]
+        parts = _learners(self.config, self.learner) + [(part, rates.auxiliary) for part in auxiliary]
         return make_optimiser(parts, rates, self.trainer.estimated_stepping_batches)
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
@@ -50,10 +60,12 @@ class FinetuneModule(lightning.LightningModule):
         if self.teacher is not None:
             parts["distillation"] = self.teacher(captured, fused)
             loss = loss + self.config.teacher.weight * parts["distillation"]
+        parts["loss"] = loss
         self.log_dict({name: value.detach() for name, value in parts.items()}, prog_bar=True)
         if batch_index == 0:
-            peaks = _boxes_at_peaks(prediction.score.detach(), decode_boxes(prediction).detach())
-            self.pictures = Pictures(visible[2], thermal[2], fused[2].detach(), batch["box"], peaks, template=fused[0].detach())
+            peaks = boxes_at_peaks(prediction).detach()
+            template, search = fused[0].detach(), fused[2].detach()
+            self.pictures = Pictures(visible[2], thermal[2], search, batch["box"], peaks, template)
         return loss
 
     def _fuse(self, visible: list[Tensor], thermal: list[Tensor]) -> list[Tensor]:
@@ -63,15 +75,7 @@ class FinetuneModule(lightning.LightningModule):
             return [self.learner.fuse(*pair) for pair in zip(visible, thermal)]
 
 
-def _boxes_at_peaks(score: Tensor, boxes: Tensor) -> Tensor:
-    """The box (B, 4) that the best cell of each score map (B, 1, G, G) predicts, of `boxes` (B, 4, G, G)."""
-    best = score.flatten(1).argmax(dim=1)
-    return boxes.flatten(2)[torch.arange(len(boxes)), :, best]
-
-
-def _freeze(config: FinetuneConfig, network: TPFNetwork) -> None:
+def _learners(config: FinetuneConfig, network: TPFNetwork) -> list[tuple[nn.Module, float]]:
+    """The network's parts, each with its peak rate."""
     rates = config.optimiser
-    freeze_first_blocks(network.encoder, config.frozen_blocks)
-    for part, rate in ((network.fusion, rates.fusion), (network.encoder, rates.encoder), (network.head, rates.head)):
-        if rate == 0:
-            part.requires_grad_(False)
+    return [(network.fusion, rates.fusion), (network.encoder, rates.encoder), (network.head, rates.head)]
