@@ -21,7 +21,7 @@ def model_card(config: ModelConfig, parameters: dict[str, int], size: int, prove
         "",
         "| source | share | licence |",
         "|---|---|---|",
-        *(f"| {name} | {entry['share']:.1%} | {entry['licence']} |" for name, entry in provenance.get("data", {}).items()),
+        *(f"| {name} | {of['share']:.1%} | {of['licence']} |" for name, of in provenance.get("data", {}).items()),
         "",
         "Mind these terms before a commercial use.",
     ]
@@ -36,7 +36,8 @@ def _history(provenance: dict) -> list[str]:
     for kind, origin in provenance.get("start", {}).items():
         if isinstance(origin, dict):
             earlier = origin.get("provenance")
-            lines += _history(earlier) if earlier else [f"{kind}: {origin['file']}, {origin.get('source', 'unknown source')}"]
+            unknown = f"{kind}: {origin['file']}, {origin.get('source', 'unknown source')}"
+            lines += _history(earlier) if earlier else [unknown]
     if "command" in provenance:
         lines.append(f"`{provenance['command']}`: {provenance['step']} steps")
     return lines

@@ -1,7 +1,7 @@
 """Start a small network from a larger one of the same family, by keeping some of its weights.
 
-After Xu et al., "Initializing Models with Larger Ones" (ICLR 2024): evenly spaced elements of each dimension. Layers are
-evenly spaced, too, so that the last one stays the last one, and attention heads are kept whole.
+After Xu et al., "Initializing Models with Larger Ones" (ICLR 2024): evenly spaced elements of each dimension. Layers
+are evenly spaced, too, so that the last one stays the last one, and attention heads are kept whole.
 """
 
 import torch
@@ -25,13 +25,14 @@ def select_weights(small: TPFNetwork, large: TPFNetwork) -> None:
     for name, tensor in small.state_dict().items():
         source = state[_block_name(name, blocks)]
         for dimension, size in enumerate(tensor.shape):
-            source = source.index_select(dimension, _indices(name, dimension, size, source.shape[dimension], small, large))
+            kept = _indices(name, dimension, size, source.shape[dimension], small, large)
+            source = source.index_select(dimension, kept)
         chosen[name] = source
     small.load_state_dict(chosen)
 
 
 def evenly(count: int, total: int) -> Tensor:
-    """`count` of the indices 0 .. total - 1, evenly spaced, the last one among them; ValueError where there are fewer."""
+    """`count` of the indices 0 .. total - 1, evenly spaced, the last one among them; ValueError for too few."""
     if count > total:
         raise ValueError(f"cannot select {count} of {total}")
     return torch.arange(1, count + 1) * total // count - 1

@@ -1,5 +1,6 @@
 """Running experts once, ahead of training, which then only reads folders of fused images."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,7 +65,7 @@ def _read_done(path: Path) -> dict[str, str]:
 
 def _write(path: Path, image) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}")
+    partial = path.with_name(f".{os.getpid()}_{path.name}")  # several processes may do the same
     if not cv2.imwrite(str(partial), image):
         raise OSError(f"{partial}: cannot be written")
     partial.replace(path)

@@ -28,8 +28,8 @@ class Silence:
 class Degradation:
     """`camera` is changed in the views of indices `hit`.
 
-    change: does it to an image, given the target's box in it. moment: when a frozen camera stopped (see `View.earlier`).
-    One of the two is None.
+    change: does it to an image, given the target's box in it. moment: when a frozen camera stopped, see
+    `View.earlier`. One of the two is None.
     """
 
     camera: str

@@ -43,7 +43,8 @@ def collate(samples: list[Sample]) -> dict[str, torch.Tensor]:
 def to_float(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
     """What `collate` made, as the network takes it, on `device`: images (B, 3, S, S) float32 in [0, 1], box as it was.
 
-    Experts' images (`mad.sample`) keep a channel for each. The three channels of thermal are one memory: read only. ValueError names an image that is not uint8.
+    Experts' images (`mad.sample`) keep a channel for each. The three channels of thermal are one memory: read only.
+    ValueError names an image that is not uint8.
     """
     converted = {}
     for name, tensor in batch.items():
