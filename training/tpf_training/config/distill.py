@@ -35,7 +35,7 @@ class DistillConfig:
 
     model: str = "base"
     start: Path | None = None
-    experts: tuple[ExpertConfig, ...] = ()
+    experts: list[ExpertConfig] = field(default_factory=list)  # a tuple's entries would stay plain dictionaries
     weighting: str = "adaptive"
     temperature: float = 1.0
     auxiliary: str = "small"
