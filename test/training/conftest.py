@@ -46,7 +46,7 @@ def data_root(tmp_path_factory):
 
 
 def _write_clip(folder, videos, box_file=None, start=0, count=60):
-    """`count` frames of the moving rectangle as each of `videos`, and its boxes; `start`: how far it has moved already."""
+    """`count` frames of the moving rectangle as each of `videos`, and its boxes; `start`: how far it has moved before."""
     folder.mkdir(parents=True, exist_ok=True)
     background = _background()
     codec = cv2.VideoWriter.fourcc(*"mp4v")

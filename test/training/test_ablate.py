@@ -1,4 +1,4 @@
-"""Ablations: each variant differs by its flags alone, trainings are shared and not repeated, and the table is of real runs."""
+"""Ablations: variants differ by their flags alone, trainings are shared and not repeated, the table is of real runs."""
 
 import json
 
@@ -50,3 +50,12 @@ def test_a_plan_that_cannot_work_says_why(tmp_path, capfd):
         plan.write_text(f"folder: x\nclips: [y]\nvariants:\n  {change}\nfinetune: {{data: {{root: z}}}}\n")
         with pytest.raises(SystemExit, match=message):
             main(["ablate", str(plan)])
+
+
+def test_a_variant_that_cannot_work_is_found_before_the_first_training(data_root, tmp_path):
+    plan, folder = tmp_path / "plan.yaml", tmp_path / "ablation"
+    text = PLAN.format(folder=folder, data=data_root).replace("pfa: {}", "pfa: {finetune: [optimiser.hed=1]}")
+    plan.write_text(text)
+    with pytest.raises(SystemExit, match="variant 'pfa', finetune: .*'hed'.*'head'"):
+        main(["ablate", str(plan)])
+    assert not folder.exists()

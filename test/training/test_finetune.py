@@ -31,7 +31,8 @@ data:
   sources: {lasher: {weight: 0}, rgbt_video: {weight: 1.0}}
 drf: {enabled: false}
 optimiser: {encoder: 1.0e-4, head: 1.0e-3, warmup: 0.5, decay: 0.2}
-run: {epochs: 3, samples_per_epoch: 4, batch: 2, average: 0.5, precision: 32-true, accelerator: cpu, workers: 0, log_every: 1}
+run: {epochs: 3, samples_per_epoch: 4, batch: 2, average: 0.5, precision: 32-true, accelerator: cpu,
+  workers: 0, log_every: 1}
 """
 
 
@@ -56,13 +57,14 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(plan, data_root, tmp_
     folder = tmp_path / "killed"
     command = [sys.executable, "-m", "tpf_training.cli", "finetune", str(tmp_path / "plan.yaml")]
     command += [f"data.root={data_root}", f"data.cache={tmp_path / 'cache'}", f"run.folder={folder}"]
-    # More epochs than anyone waits for; it is killed after its first checkpoint, wherever it then is.
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    # It is killed once its first checkpoint is there, wherever it then is in the two epochs that are left.
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, **silent, env={**os.environ, "OMP_NUM_THREADS": "1"})
     deadline = time.monotonic() + 120
     while not (folder / "checkpoints/last.ckpt").exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert process.wait() == -signal.SIGKILL  # it had not come to its end
     assert (folder / "checkpoints/last.ckpt").exists()
 
     with pytest.raises(FileExistsError, match="--resume"):
@@ -79,7 +81,8 @@ def test_weights_say_where_they_come_from(plan, data_root, tmp_path):
     provenance, text = read_provenance(first)
     assert provenance["command"] == "tpf-train finetune" and provenance["step"] == 2
     assert provenance["settings"]["run"]["batch"] == 2 and provenance["settings"]["fusion"] == "addition"
-    assert provenance["data"] == {"rgbt_video": {"share": 1.0, "licence": "M3SVD clips, MIT; boxes drawn for this project"}}
+    licence = "M3SVD clips, MIT; boxes drawn for this project"
+    assert provenance["data"] == {"rgbt_video": {"share": 1.0, "licence": licence}}
     assert provenance["start"] == {"weights": "random"}
     assert str(tmp_path) not in text and str(data_root) not in text
 
@@ -142,6 +145,12 @@ def test_one_batch_is_learnt(plan, data_root, phase):
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < (0.1 if phase == "task" else 0.25) * losses[0]
+
+
+def test_a_head_that_does_not_learn_keeps_its_statistics(plan):
+    module = make_module(plan("optimiser.head=0")).train()
+    assert module.learner.encoder.training and not any(part.training for part in module.learner.head.modules())
+    assert not any(parameter.requires_grad for parameter in module.learner.head.parameters())
 
 
 def test_nothing_to_learn_is_refused(plan):
