@@ -15,7 +15,7 @@ def write_clip():
 
 @pytest.fixture(scope="session")
 def data_root(tmp_path_factory):
-    """The folder; tests that change it work on a copy. Files of held-out clips are broken, so that reading one fails."""
+    """The folder; tests that change it work on a copy. Files of held-out clips are broken, so reading one fails."""
     root = tmp_path_factory.mktemp("data")
     _write_clip(root / "rgbt_video/walk", ["visible", "thermal"], "A")
     _write_clip(root / "rgb_video/walk", ["visible"], "A")
@@ -46,7 +46,7 @@ def data_root(tmp_path_factory):
 
 
 def _write_clip(folder, videos, box_file=None, start=0, count=60):
-    """`count` frames of the moving rectangle as each of `videos`, and its boxes; `start`: how far it has moved before."""
+    """`count` frames of the moving rectangle as each of `videos`, and its boxes; `start`: how far it has moved."""
     folder.mkdir(parents=True, exist_ok=True)
     background = _background()
     codec = cv2.VideoWriter.fourcc(*"mp4v")

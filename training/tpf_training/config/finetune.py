@@ -30,7 +30,7 @@ class StartConfig:
     def __post_init__(self):
         given = [name for name in ("network", "larger", "pretrained") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"start.{given[0]} and start.{given[1]} are both given; one of them is what it starts from")
+            raise ValueError(f"start.{given[0]} and start.{given[1]} are both given; it starts from one")
 
 
 @dataclass(frozen=True)

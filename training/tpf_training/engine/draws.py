@@ -49,7 +49,7 @@ class EpochNumbers(Sampler[int]):
 
 def make_loader(source: SampleSource, collate: Callable, config: RunConfig) -> DataLoader:
     """Batches of `config.batch` for this device."""
-    # Before the processes are forked: OpenCV's threads do not survive a fork, and several pools are in each other's way.
+    # Before the processes are forked: OpenCV's threads do not survive a fork, and several are in each other's way.
     cv2.setNumThreads(1)
     return DataLoader(
         Draws(source, config.seed),

@@ -1,4 +1,4 @@
-"""Runs a phase with PyTorch Lightning: run folder, checkpoints, moving average, logs, going on after an interruption."""
+"""Runs a phase with PyTorch Lightning: folder, checkpoints, moving average, logs, going on after an interruption."""
 
 from collections.abc import Callable
 from pathlib import Path
