@@ -27,8 +27,6 @@ def decode(score: np.ndarray, size: np.ndarray, offset: np.ndarray, window: np.n
     weights = score[around].astype(np.float64) ** 2
     weights /= weights.sum()
     rows, columns = np.mgrid[: score.shape[0], : score.shape[1]]
-    w, h = (float((side[around] * weights).sum()) for side in size)
-    x, y = (
-        float(((cells + shift)[around] * weights).sum()) / score.shape[0] for cells, shift in zip((columns, rows), offset)
-    )
+    maps = (columns + offset[0]) / score.shape[0], (rows + offset[1]) / score.shape[0], *size
+    x, y, w, h = (float((values[around] * weights).sum()) for values in maps)
     return (x - w / 2, y - h / 2, w, h), float(score[row, column])

@@ -24,6 +24,12 @@ def model_card(config: ModelConfig, parameters: dict[str, int], size: int, prove
         *(f"| {name} | {of['share']:.1%} | {of['licence']} |" for name, of in provenance.get("data", {}).items()),
         "",
         "Mind these terms before a commercial use.",
+        "",
+        "## Limits",
+        "",
+        "Nothing is known of how these weights do on scenes, cameras and targets unlike their data; judge them on video of",
+        "your own (`tpf-eval compare`). Targets that look alike may be confused where they cross. Names of the data above are",
+        "those of the sources' folders: what lay in them is what the licence notes say, unless someone edited them.",
     ]
     if "scores" in provenance:
         lines += ["", "## Scores", "", *_scores(provenance["scores"])]

@@ -62,6 +62,8 @@ def make_decoupling(config: FinetuneConfig, network: TPFNetwork) -> Decoupling |
         network.config,
         repulsion=drf.repulsion,
         reconstruction=drf.reconstruction,
+        visible=drf.visible,
+        thermal=drf.thermal,
         margin=drf.margin,
         frozen_blocks=config.frozen_blocks,
         decoder_width=drf.decoder_width,

@@ -37,6 +37,7 @@ class StartConfig:
 class DRFConfig:
     """Decoupled representation fine-tuning: loss = task + weight (repulsion + reconstruction).
 
+    visible, thermal: whether that modality has an auxiliary branch.
     margin: cosine similarity of task and irrelevant features up to which they do not repel each other. decoder_width,
     decoder_depth: of the auxiliary branches' decoders. `frozen_blocks` holds for the auxiliary encoders, too.
     """
@@ -45,6 +46,8 @@ class DRFConfig:
     repulsion: bool = True
     reconstruction: bool = True
     weight: float = 1.0
+    visible: bool = True
+    thermal: bool = True
     margin: float = 0.0
     decoder_width: int = 512
     decoder_depth: int = 4
@@ -54,6 +57,8 @@ class DRFConfig:
             raise ValueError("drf.repulsion and drf.reconstruction are both off; set drf.enabled=false instead")
         if self.weight < 0:
             raise ValueError(f"drf.weight is {self.weight}, must be 0 or more")
+        if self.enabled and not (self.visible or self.thermal):
+            raise ValueError("drf.visible and drf.thermal are both off; set drf.enabled=false instead")
         if not -1 <= self.margin < 1:
             raise ValueError(f"drf.margin is {self.margin}, must be a cosine, -1 or more and below 1")
         if self.decoder_width < 32 or self.decoder_width % 32:

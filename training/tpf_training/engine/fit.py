@@ -8,6 +8,7 @@ import torch
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.profilers import Profiler
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 from torch.utils.data import DataLoader
@@ -16,7 +17,7 @@ from tpf_training.config.load import ConfigError
 from tpf_training.config.run import RunConfig
 from tpf_training.engine.average import MovingAverage
 from tpf_training.engine.pictures import LogPictures
-from tpf_training.engine.throughput import Throughput
+from tpf_training.engine.throughput import FetchTimer, Throughput
 
 CHECKPOINT = "checkpoints/last.ckpt"
 # May differ when a run goes on: what they change is not what is learnt.
@@ -88,24 +89,25 @@ def fit(
     run = config.run
     lightning.seed_everything(run.seed, workers=True)
     average = MovingAverage(run.average)
+    fetching = FetchTimer()
     callbacks = [
         WriteRecord(config),
         average,
         WriteWeights(average, write_weights),
-        Throughput(run.batch, run.log_every),
+        Throughput(run.batch, run.log_every, fetching),
         LogPictures(),
         LearningRateMonitor("step"),
         TQDMProgressBar(refresh_rate=run.log_every),
         ModelCheckpoint(run.folder / "checkpoints", filename="last", enable_version_counter=False),
     ]
-    trainer = _trainer(run, callbacks)
+    trainer = _trainer(run, callbacks, fetching)
     if run.samples_per_epoch // trainer.world_size < run.batch:
         total = f"{trainer.world_size} devices take {trainer.world_size * run.batch} samples a step"
         raise ConfigError(f"run.samples_per_epoch is {run.samples_per_epoch}, too few: {total}")
     trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True)
 
 
-def _trainer(run: RunConfig, callbacks: list[lightning.Callback]) -> lightning.Trainer:
+def _trainer(run: RunConfig, callbacks: list[lightning.Callback], profiler: Profiler) -> lightning.Trainer:
     try:
         return lightning.Trainer(
             accelerator=run.accelerator,
@@ -118,6 +120,7 @@ def _trainer(run: RunConfig, callbacks: list[lightning.Callback]) -> lightning.T
             deterministic="warn",
             use_distributed_sampler=False,  # `EpochNumbers` deals the samples itself
             sync_batchnorm=run.accelerator != "cpu" and torch.cuda.is_available(),  # PyTorch has none for CPUs
+            profiler=profiler,
             default_root_dir=run.folder,
             logger=TensorBoardLogger(run.folder, name="tensorboard", version=""),
             callbacks=callbacks,
