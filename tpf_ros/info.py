@@ -57,8 +57,10 @@ def _as_text(description: dict) -> str:
     """One `name: value` a line, nested names joined by dots, values aligned.
 
     Of the runs that the weights descend from only the last is shown: each tells as much again as the one after it.
+    How that one was set up, and each target's scores, are left to JSON.
     """
-    lines = [(name, value) for name, value in _flatten("", description) if ".provenance." not in name]
+    left_out = (".provenance.", "weights.settings.", ".targets.")
+    lines = [(name, value) for name, value in _flatten("", description) if not any(part in name for part in left_out)]
     width = max(len(name) for name, _ in lines) + 2
     return "\n".join(f"{name + ':':<{width}}{value}" for name, value in lines)
 

@@ -15,7 +15,7 @@ def model_card(config: ModelConfig, parameters: dict[str, int], size: int, prove
         "",
         "## Training",
         "",
-        *(f"{number}. {line}" for number, line in enumerate(_history(provenance), start=1)),
+        *(f"{number}. {line}" for number, line in enumerate(_runs(provenance), start=1)),
         "",
         "## Data of the last run",
         "",
@@ -36,6 +36,11 @@ def model_card(config: ModelConfig, parameters: dict[str, int], size: int, prove
     return "\n".join(lines) + "\n"
 
 
+def _runs(provenance: dict) -> list[str]:
+    """Every run once: an auxiliary tracker mostly descends from the same ones."""
+    return list(dict.fromkeys(_history(provenance)))
+
+
 def _history(provenance: dict) -> list[str]:
     """One line a run, from the first to the last."""
     lines = []
@@ -45,7 +50,10 @@ def _history(provenance: dict) -> list[str]:
             unknown = f"{kind}: {origin['file']}, {origin.get('source', 'unknown source')}"
             lines += _history(earlier) if earlier else [unknown]
     if "command" in provenance:
-        lines.append(f"`{provenance['command']}`: {provenance['step']} steps")
+        settings = provenance["settings"]
+        run = settings.get("run", settings)  # of weights made before there was such a group
+        what = f"`{provenance['command']}` of {settings['model']}"
+        lines.append(f"{what}, {provenance['step']} steps of {run['batch']} samples, seed {run['seed']}")
     return lines
 
 
