@@ -8,12 +8,18 @@ from tpf_training.datasets.record import DatasetError
 from tpf_training.evaluation.one_pass import EvaluationError
 
 # A verb's module is imported only when the verb is asked for.
-VERBS = {"compare": "our trackers and others' on labelled clips, side by side"}
+VERBS = {
+    "compare": "our trackers and others' on labelled clips, side by side",
+    "score": "result files against a benchmark's true boxes, by its own rules",
+}
 INTERRUPTED = 130  # the shell's exit status for SIGINT
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run `tpf-eval`; returns the exit status: 0 done, 2 unusable arguments or input, 130 interrupted."""
+    """Run `tpf-eval`; returns the exit status.
+
+    0 done, 1 done as far as the input allowed, 2 unusable arguments or input, 130 interrupted.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     args = _parser(arguments[0] if arguments else None).parse_args(arguments)
     try:

@@ -1,0 +1,53 @@
+"""A tracker's result files: a text file a sequence, in it a box a frame, the layout that the public toolkits share."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from tpf_training.datasets.record import DatasetError
+from tpf_training.evaluation.number_lines import read_number_lines
+from tpf_training.evaluation.one_pass import EvaluationError
+from tpf_training.evaluation.rules import Rules
+
+
+def name_results(folder: Path, names: list[str]) -> dict[str, Path]:
+    """The file of each sequence in `names`, which need not be there.
+
+    Files are called `<sequence>.txt`, or with a prefix and a suffix that all of them share, as in public archives, e.g.
+    `<tracker>_<sequence>.txt`. EvaluationError where the folder holds no file of any of them.
+    """
+    if not folder.is_dir():
+        raise EvaluationError(f"{folder}: no such folder")
+    affixes: Counter[tuple[str, str]] = Counter()
+    for stem in (path.stem for path in folder.glob("*.txt")):
+        affixes.update({tuple(stem.split(name, 1)) for name in names if name in stem})
+    if not affixes:
+        raise EvaluationError(f"{folder}: no result files, expected <sequence>.txt, e.g. {names[0]}.txt")
+    prefix, suffix = max(affixes, key=lambda affix: (affixes[affix], -len("".join(affix))))
+    return {name: folder / f"{prefix}{name}{suffix}.txt" for name in names}
+
+
+def read_result(file: Path, frames: int, rules: Rules, every: int = 1, cut: bool = False) -> np.ndarray:
+    """(frames, 4) float64 x, y, w, h of every `every`th line, beginning with the first.
+
+    A line holds x y w h, or the four corners x1 y1 .. x4 y4, clockwise from the top left. cut: lines beyond the last
+    frame are left out; otherwise they are an error, as too few always are. DatasetError names the file.
+    """
+    numbers = read_number_lines(file, (4, 8), rules.nan_held)
+    lines = len(numbers)
+    numbers = numbers[::every]
+    if len(numbers) < frames or (len(numbers) > frames and not cut):
+        rate = "" if every == 1 else f" with a box, every {every}th"
+        raise DatasetError(f"{file}: has {lines} lines, the sequence has {frames} frames{rate}")
+    numbers = numbers[:frames]
+    return numbers if numbers.shape[1] == 4 else _from_corners(numbers, rules)
+
+
+def _from_corners(corners: np.ndarray, rules: Rules) -> np.ndarray:
+    if rules.rounded:
+        corners = np.round(corners.astype(np.float32 if rules.single else np.float64))
+    low = corners[:, [0, 1]]
+    size = corners[:, [2, 5]] - low + rules.inclusive_corners
+    # To whole pixels: all toolkits agree on that.
+    return np.round(np.concatenate([low, size], axis=1)).astype(np.float64)

@@ -1,0 +1,107 @@
+"""`tpf-eval score`: any tracker's result files against a benchmark's true boxes, by the benchmark's own rules."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from tpf_training.datasets.record import DatasetError
+from tpf_training.evaluation.benchmarks import BENCHMARKS, Benchmark
+from tpf_training.evaluation.ground_truth import ALL, TruthFiles, find_truth, read_attributes, read_truth
+from tpf_training.evaluation.one_pass import EvaluationError
+from tpf_training.evaluation.result_files import name_results, read_result
+from tpf_training.evaluation.score_report import TrackerTallies, as_document, make_report, write_csv
+from tpf_training.evaluation.table import as_markdown, as_text
+from tpf_training.evaluation.tally import tally
+
+INCOMPLETE = 1  # exit status: something could not be scored
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dataset", required=True, choices=BENCHMARKS)
+    parser.add_argument(
+        "--gt", required=True, type=Path, metavar="PATH", help="the benchmark's true boxes as published; without images"
+    )
+    parser.add_argument(
+        "--results",
+        required=True,
+        nargs="+",
+        metavar="[NAME=]DIR",
+        help="a tracker's files <sequence>.txt, x y w h (or four corners) a line; several trackers: several folders",
+    )
+    toolkits = sorted({toolkit for choices in BENCHMARKS.values() for toolkit in choices})
+    parser.add_argument("--toolkit", choices=toolkits, help="whose rules count (default: the first that there is)")
+    parser.add_argument(
+        "--sequences", metavar="FILE", help=f"list of the sequences that count, or {ALL!r} (default: the test list if any)"
+    )
+    parser.add_argument("--cut", action="store_true", help="leave out lines beyond the last frame, as the toolkits do")
+    for kind in ("json", "csv", "markdown"):
+        parser.add_argument(f"--{kind}", type=Path, metavar="FILE", help="write the numbers there")
+
+
+def run(args: argparse.Namespace) -> int:
+    benchmark = _benchmark(args.dataset, args.toolkit)
+    for file in (args.json, args.csv, args.markdown):
+        if file and not file.absolute().parent.is_dir():
+            raise EvaluationError(f"{file}: there is no folder {file.absolute().parent}")
+    sequences, chosen = find_truth(args.gt, benchmark, args.sequences)
+    names = [sequence.name for sequence in sequences]
+    attributes = read_attributes(args.gt, benchmark.truth, names)
+    trackers = score_results(benchmark, sequences, _folders(args.results), args.cut)
+    report = make_report(benchmark, chosen, trackers, attributes)
+    print(as_document(report, as_text))
+    if args.json:
+        args.json.write_text(json.dumps(report, indent=1) + "\n")
+    if args.csv:
+        write_csv(report, args.csv)
+    if args.markdown:
+        args.markdown.write_text(as_document(report, as_markdown) + "\n")
+    failed = sum(len(tracker.failed) for tracker in trackers)
+    if failed:
+        print(f"tpf-eval score: {failed} result(s) could not be scored, see above", file=sys.stderr)
+    return INCOMPLETE if failed else 0
+
+
+def score_results(
+    benchmark: Benchmark, sequences: list[TruthFiles], folders: dict[str, Path], cut: bool = False
+) -> list[TrackerTallies]:
+    """Every tracker, by name, on every sequence; one sequence is in memory at a time.
+
+    A result file that is missing or damaged fails that sequence of that tracker. DatasetError for damaged true boxes,
+    EvaluationError for a folder without results.
+    """
+    names = [sequence.name for sequence in sequences]
+    files = {name: name_results(folder, names) for name, folder in folders.items()}
+    trackers = [TrackerTallies(name, {}, {}) for name in folders]
+    for sequence in sequences:
+        truths = read_truth(sequence, benchmark)
+        for tracker in trackers:
+            file = files[tracker.name][sequence.name]
+            try:
+                boxes = read_result(file, len(truths[0]), benchmark.rules, benchmark.every, cut)
+            except DatasetError as error:
+                tracker.failed[sequence.name] = str(error)
+            else:
+                tracker.tallies[sequence.name] = tally(boxes, truths, benchmark)
+    return trackers
+
+
+def _benchmark(name: str, toolkit: str | None) -> Benchmark:
+    choices = BENCHMARKS[name]
+    if toolkit is None:
+        return next(iter(choices.values()))
+    if toolkit not in choices:
+        raise EvaluationError(f"{name} has no rules of the toolkit {toolkit!r}, only of {', '.join(choices)}")
+    return choices[toolkit]
+
+
+def _folders(given: list[str]) -> dict[str, Path]:
+    folders: dict[str, Path] = {}
+    for text in given:
+        name, equals, folder = text.partition("=")
+        if not equals or Path(text).is_dir():
+            name, folder = Path(text).absolute().name, text
+        if name in folders:
+            raise EvaluationError(f"two trackers are called {name!r}: call one of them otherwise, by NAME=DIR")
+        folders[name] = Path(folder)
+    return folders
