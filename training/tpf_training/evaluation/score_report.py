@@ -52,7 +52,7 @@ def _tracker(tracker: TrackerTallies, benchmark: Benchmark, attributes: dict[str
     everything = list(tracker.tallies.values())
     return {
         "scores": scores(everything, benchmark) if everything else None,
-        "curves": {name: shares.tolist() for name, shares in curves(everything, benchmark).items()} if everything else None,
+        "curves": {n: c.tolist() for n, c in curves(everything, benchmark).items()} if everything else None,
         "attributes": {
             name: {"sequences": len(group), **scores(group, benchmark)} for name, group in groups.items() if group
         },
