@@ -64,7 +64,7 @@ class Benchmark:
 
 
 def _matlab_line(steps: int) -> np.ndarray:
-    """MATLAB's `0:1/steps:1`, which counts up from 0 to the middle and down from 1: its 0.6 is NumPy's, less one bit."""
+    """MATLAB's `0:1/steps:1`, which counts up from 0 and down from 1 to the middle: its 0.6 is not NumPy's."""
     up = np.arange(steps + 1) * (1 / steps)
     return np.where(np.arange(steps + 1) <= steps / 2, up, 1 - up[::-1])
 

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     toolkits = sorted({toolkit for choices in BENCHMARKS.values() for toolkit in choices})
     parser.add_argument("--toolkit", choices=toolkits, help="whose rules count (default: the first that there is)")
     parser.add_argument(
-        "--sequences", metavar="FILE", help=f"list of the sequences that count, or {ALL!r} (default: a test list if any)"
+        "--sequences", metavar="FILE", help=f"list of the sequences that count, or {ALL!r} (default: test list)"
     )
     parser.add_argument("--cut", action="store_true", help="leave out lines beyond the last frame, as the toolkits do")
     for kind in ("json", "csv", "markdown"):

@@ -102,7 +102,7 @@ def _rows(report: dict) -> Iterator[list]:
 
 def _conditions(report: dict) -> str:
     over = "shares of all frames" if report["pooled"] else "means over sequences"
-    what = f"{report['benchmark']}, {report['sequences']} sequences ({report['chosen_by']})"
+    what = f"{report['benchmark']}, sequences: {report['sequences']} ({report['chosen_by']})"
     return f"{what}, in %, {over}, by the rules of the toolkit {report['toolkit']!r}."
 
 
