@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from tpf_training.config import ConfigError, change_config, load_config
 from tpf_training.config.ablation import AblationConfig, VariantConfig
-from tpf_training.evaluation.clips import VideoSequence, read_paired
+from tpf_training.evaluation.clips import VideoSequence, read_paired, read_single
 from tpf_training.evaluation.evaluate import evaluate
 
 DONE = "done"
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> None:
     """Finished trainings and evaluations are not repeated; an interrupted training goes on where it was."""
     plan = load_config(AblationConfig, args.config, args.overrides)
     # What is wrong with a clip or a variant must not show after hours of training.
-    sequences = [sequence for clip in plan.clips for sequence in read_paired(clip)]
+    sequences = [sequence for path in plan.clips for sequence in (read_single if path.is_file() else read_paired)(path)]
     for name, variant in plan.variants.items():
         if variant.mad:
             change_config(plan.distill, variant.distill, f"variant {name!r}, distill")
