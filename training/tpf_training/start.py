@@ -29,10 +29,9 @@ def start_network(config: FinetuneConfig) -> tuple[TPFNetwork, dict]:
         origins["weights"] = origin(path)
     elif start.larger is not None:
         path = weights_file(start.larger)
+        larger, _ = load_network(None, path)
         try:
-            select_weights(network, load_network(None, path)[0])
-        except WeightsError:
-            raise
+            select_weights(network, larger)
         except ValueError as error:
             raise WeightsError(f"start.larger: {path}: {error}") from error
         origins["selected from"] = origin(path)

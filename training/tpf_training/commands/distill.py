@@ -7,7 +7,7 @@ import torch
 from tpf_model.config import load_variant
 from tpf_model.network import TPFNetwork
 from tpf_model.weights import load_network
-from tpf_training.commands import arguments
+from tpf_training.commands.arguments import add_arguments, overrides
 from tpf_training.config import load_config
 from tpf_training.config.distill import DistillConfig
 from tpf_training.datasets.expert_pairs import own_experts, read_expert_pairs
@@ -23,13 +23,11 @@ from tpf_training.provenance import describe, origin
 from tpf_training.sampling import default_cache
 from tpf_training.start import weights_file
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    arguments.add_arguments(parser)
+__all__ = ["add_arguments", "distill", "run"]
 
 
 def run(args: argparse.Namespace) -> None:
-    distill(load_config(DistillConfig, args.config, arguments.overrides(args)), args.resume)
+    distill(load_config(DistillConfig, args.config, overrides(args)), args.resume)
 
 
 def distill(config: DistillConfig, resume: bool = False) -> None:

@@ -4,7 +4,7 @@ import argparse
 
 from tpf_model.network import TPFNetwork
 from tpf_model.weights import save_network
-from tpf_training.commands import arguments
+from tpf_training.commands.arguments import add_arguments, overrides
 from tpf_training.config import load_config
 from tpf_training.config.finetune import FinetuneConfig
 from tpf_training.drf.decoupling import Decoupling
@@ -16,13 +16,11 @@ from tpf_training.sampling import build_mixture, collate, default_cache
 from tpf_training.start import start_network, weights_file
 from tpf_training.teacher import Teacher
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    arguments.add_arguments(parser)
+__all__ = ["add_arguments", "finetune", "run"]
 
 
 def run(args: argparse.Namespace) -> None:
-    finetune(load_config(FinetuneConfig, args.config, arguments.overrides(args)), args.resume)
+    finetune(load_config(FinetuneConfig, args.config, overrides(args)), args.resume)
 
 
 def finetune(config: FinetuneConfig, resume: bool = False) -> None:

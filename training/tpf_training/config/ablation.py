@@ -30,9 +30,8 @@ class VariantConfig:
 @dataclass(frozen=True)
 class AblationConfig:
     """folder: of the runs and the table. clips: the evaluation clips, folders with visible.mp4, thermal.mp4 and a
-    `<target>.csv` for each target, folders of such, or lists of single-modality clips (`eval.txt`). frames: evaluated of
-    each clip, None for all. distill: needed
-    where a variant has mad. Run folders are set for both phases.
+    `<target>.csv` for each target, folders of such, or lists of single-modality clips (`eval.txt`). frames: evaluated
+    of each clip, None for all. distill: needed where a variant has mad. Run folders are set for both phases.
     """
 
     folder: Path = MISSING

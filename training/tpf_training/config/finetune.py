@@ -1,5 +1,6 @@
 """Configuration of `tpf-train finetune`: the tracker on the task, with or without decoupled representations (DRF)."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,8 +9,6 @@ from tpf_training.checks import check_name
 from tpf_training.config.data import DataConfig
 from tpf_training.config.optimiser import OptimiserConfig
 from tpf_training.config.run import RunConfig
-
-FUSIONS = ("pfa", "addition")
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,6 @@ class FinetuneConfig:
 
     def __post_init__(self):
         check_name("model", self.model, variant_names())
-        check_name("fusion", self.fusion, FUSIONS)
-        depth = load_variant(self.model).depth
+        depth = dataclasses.replace(load_variant(self.model), fusion=self.fusion).depth
         if not 0 <= self.frozen_blocks <= depth:
             raise ValueError(f"frozen_blocks is {self.frozen_blocks}, model {self.model!r} has 0 to {depth}")

@@ -50,7 +50,7 @@ def _read(source: str | Path, beside: Path | None = None) -> DictConfig:
         own = OmegaConf.load(path)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
-    except Exception as error:  # the YAML library's many
+    except yaml.YAMLError as error:
         raise ConfigError(f"{path}: is no YAML: {error}") from error
     if not isinstance(own, DictConfig):
         raise ConfigError(f"{path}: must hold keys and values")
