@@ -5,7 +5,9 @@ import json
 import pytest
 
 from tpf_training.cli import main
+from tpf_training.commands import ablate
 from tpf_training.commands.ablate import table
+from tpf_training.evaluation.evaluate import evaluate
 
 PLAN = """
 folder: {folder}
@@ -24,12 +26,16 @@ finetune:
 """
 
 
-def test_a_plan_is_run_once_and_its_table_printed(data_root, tmp_path, capfd):
+def test_a_plan_is_run_once_and_its_table_printed(data_root, tmp_path, capfd, monkeypatch):
+    updated = []
+    # The real evaluation, watched.
+    monkeypatch.setattr(ablate, "evaluate", lambda *args: updated.append(args[2]) or evaluate(*args))
     plan, folder = tmp_path / "plan.yaml", tmp_path / "ablation"
     plan.write_text(PLAN.format(folder=folder, data=data_root))
     main(["ablate", str(plan)])
     printed = [line for line in capfd.readouterr().out.splitlines() if line.startswith("|")]
     assert [line.split("|")[1].strip() for line in printed[2:]] == ["addition", "pfa", "pfa without ndtu"]
+    assert updated == [True, True, False]
     assert len(list(folder.glob("finetune_*/done"))) == 2  # tracking alone differs in the third
     rows = json.loads((folder / "table.json").read_text())
     assert all(0 <= value <= 1 for results in rows.values() for result in results for value in result.values())

@@ -19,6 +19,8 @@ def test_exported_weights_are_the_run_s_and_keep_their_scores(tmp_path):
     torch.testing.assert_close(network.state_dict(), original.state_dict(), rtol=0, atol=0)
     assert provenance == before | {"scores": {"small": {"sr": 0.5}}}
     card = (tmp_path / "out.md").read_text()
+    runs = [line.split(". ", 1)[1] for line in card.splitlines() if line[:1].isdigit()]
+    assert len(runs) > 5 and len(set(runs)) == len(runs)
     for text in ("total 23.242 M", "CC0", "academic use", '"sr": 0.5', f"{out.stat().st_size / 1e6:.1f} MB"):
         assert text in card
 

@@ -20,7 +20,8 @@ from tpf_training.config.finetune import FinetuneConfig
 from tpf_training.engine.optimise import make_optimiser
 from tpf_training.phases.finetune import FinetuneModule
 from tpf_training.sampling import build_mixture, collate
-from tpf_training.start import start_network
+from tpf_training.start import start_network, weights_file
+from tpf_training.teacher import Teacher
 
 # On one thread, in float32: sums must come in the same order for weights to be equal to the bit.
 PLAN = """
@@ -34,6 +35,14 @@ optimiser: {encoder: 1.0e-4, head: 1.0e-3, warmup: 0.5, decay: 0.2}
 run: {epochs: 3, samples_per_epoch: 4, batch: 2, average: 0.5, precision: 32-true, accelerator: cpu,
   workers: 0, log_every: 1}
 """
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -104,6 +113,8 @@ def test_the_curves_and_the_sample_images_are_there(plan, tmp_path):
     events = EventAccumulator(str(tmp_path / "run/tensorboard"))
     events.Reload()
     assert {"loss", "iou", "samples_per_second", "data_share"} <= set(events.Tags()["scalars"])
+    first, second = (event.value for event in events.Scalars("data_share"))
+    assert first == 0 < second < 1  # what comes before the first step is start-up
     (picture,) = events.Images("samples")
     assert (picture.width, picture.height) == (4 * 256, 2 * 256)  # template, visible, thermal, fused; two samples
 
@@ -120,7 +131,8 @@ def test_the_fusion_adapter_learns_unless_its_rate_is_0(plan, rate):
 
 def make_module(config):
     network, _ = start_network(config)
-    module = FinetuneModule(config, network, make_decoupling(config, network), None).train()
+    teacher = Teacher(weights_file(config.teacher.network), network) if config.teacher else None
+    module = FinetuneModule(config, network, make_decoupling(config, network), teacher).train()
     module.log_dict = lambda *args, **kwargs: None  # belongs to a trainer
     return module
 
@@ -145,6 +157,33 @@ def test_one_batch_is_learnt(plan, data_root, phase):
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < (0.1 if phase == "task" else 0.25) * losses[0]
+
+
+def test_each_loss_counts_by_its_weight(plan, data_root):
+    """DRF's and the teacher's, beside the task's."""
+    drf = ["drf.enabled=true", "drf.decoder_width=32", "drf.decoder_depth=1"]
+    config = plan("fusion=pfa", "start.larger=small", *drf)
+    batch = collate([build_mixture(data_root, config.data.sources).sample(np.random.default_rng(1))])
+
+    def losses(weight, teacher_weight):
+        config = plan("fusion=pfa", "start.larger=small", f"drf.weight={weight}", f"teacher.weight={teacher_weight}", *drf)
+        module = make_module(config)
+        seen = {}
+        module.log_dict = lambda values, **_: seen.update(values)
+        module.training_step(batch, 1)
+        decoupling = sum(value for name, value in seen.items() if name.startswith(("repulsion", "reconstruction")))
+        return seen["loss"], decoupling, seen["distillation"]
+
+    task, decoupling, distillation = losses(0, 0)
+    assert decoupling > 0 and distillation > 0
+    torch.testing.assert_close(losses(0.5, 0)[0], task + 0.5 * decoupling)
+    torch.testing.assert_close(losses(0, 3)[0], task + 3 * distillation)
+
+
+def test_auxiliary_encoders_start_as_the_tracker_s(plan):
+    module = make_module(plan("drf.enabled=true", "drf.decoder_width=32", "drf.decoder_depth=1"))
+    for branch in module.decoupling.branches.values():
+        torch.testing.assert_close(branch.encoder.state_dict(), module.learner.encoder.state_dict(), rtol=0, atol=0)
 
 
 def test_a_head_that_does_not_learn_keeps_its_statistics(plan):
