@@ -10,6 +10,7 @@ from tpf_training.datasets.record import DatasetError
 from tpf_training.datasets.rgbt_pairs import read_rgbt_pairs
 from tpf_training.datasets.rgbt_video import read_rgbt_video
 from tpf_training.datasets.single_modality import read_single_modality
+from tpf_training.datasets.splits import is_held_out
 from tpf_training.datasets.thermal_tracks import read_thermal_tracks
 from tpf_training.datasets.thermal_video import read_thermal_video
 
@@ -21,6 +22,16 @@ def test_held_out_clips_are_not_even_opened(data_root):
     assert [still.name for still in read_rgbt_pairs(data_root / "rgbt_pairs")] == ["set/one"]
     assert {still.name.split("/")[0] for still in read_thermal_video(data_root / "thermal_video")} == {"street"}
     assert {clip.name.split("/")[0] for clip, _ in read_thermal_tracks(data_root / "thermal_video")} == {"street"}
+
+
+@pytest.mark.parametrize("name", ["0117_1620", "0117_1620_0008", "m3svd_0117_1620", "1230_1202-cut"])
+def test_what_is_made_of_a_held_out_clip_is_held_out(name):
+    assert is_held_out(name)
+
+
+@pytest.mark.parametrize("name", ["0117_1621", "10117_1620", "0117_16200", "walk"])
+def test_other_clips_are_not(name):
+    assert not is_held_out(name)
 
 
 def test_a_list_of_evaluation_clips_that_is_lost_holds_training_up(data_root, tmp_path):

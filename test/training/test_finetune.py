@@ -138,25 +138,30 @@ def make_module(config):
 
 
 @pytest.mark.parametrize("phase", ["task", "drf"])
-def test_one_batch_is_learnt(plan, data_root, phase):
+def test_one_sample_is_learnt_by_heart(plan, data_root, phase):
     drf = ["drf.enabled=true", "drf.decoder_width=128", "drf.decoder_depth=1"] if phase == "drf" else []
     # From a network that knows something: a random one needs hundreds of steps.
-    config = plan("fusion=pfa", "start.larger=small", "optimiser.fusion=0", "optimiser.warmup=0", *drf)
+    rates = ["optimiser.fusion=0", "optimiser.warmup=0", "optimiser.decay=0.6"]
+    config = plan("fusion=pfa", "start.larger=small", *rates, *drf)
+    torch.manual_seed(0)
     module = make_module(config)
     mixture = build_mixture(data_root, config.data.sources)
-    batch = collate([mixture.sample(np.random.default_rng(1), "rgbt_video")] * 2)
-    auxiliary = [(module.decoupling, 1e-3)] if module.decoupling else []
+    batch = collate([mixture.sample(np.random.default_rng(1), "rgbt_video")])
+    auxiliary = [(module.decoupling, 3e-3)] if module.decoupling else []
     parts = [(module.learner.encoder, 2e-4), (module.learner.head, 2e-3), *auxiliary]
-    optimiser = make_optimiser(parts, config.optimiser, 40)["optimizer"]
+    steps = 60
+    optimisation = make_optimiser(parts, config.optimiser, steps)
+    optimiser, schedule = optimisation["optimizer"], optimisation["lr_scheduler"]["scheduler"]
     losses = []
-    for _ in range(40):
+    for _ in range(steps):
         loss = module.training_step(batch, 1)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(module.parameters(), config.run.gradient_clip)
         optimiser.step()
+        schedule.step()
         losses.append(loss.item())
-    assert losses[-1] < (0.1 if phase == "task" else 0.25) * losses[0]
+    assert losses[-1] < (0.02 if phase == "task" else 0.04) * losses[0]
 
 
 def test_each_loss_counts_by_its_weight(plan, data_root):

@@ -1,5 +1,6 @@
 """Checks of configuration values: a ValueError names the key and says what is accepted."""
 
+import dataclasses
 import difflib
 import math
 from collections.abc import Iterable
@@ -26,6 +27,13 @@ def check_name(key: str, name: str, known: Iterable[str]) -> None:
         near = difflib.get_close_matches(str(name), known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"accepted: {', '.join(known)}"
         raise ValueError(f"{key} has an unknown name {name!r}; {hint}")
+
+
+def check_unused(key: str, config, default, used: Iterable[str]) -> None:
+    """Of the dataclass `config` only the fields in `used` may differ from `default`: others would have no effect."""
+    for field in dataclasses.fields(config):
+        if field.name not in used and getattr(config, field.name) != getattr(default, field.name):
+            raise ValueError(f"{key}.{field.name} has no effect in this phase; accepted: {', '.join(used)}")
 
 
 def merge_weights(key: str, weights: dict[str, float], defaults: dict[str, float]) -> dict[str, float]:

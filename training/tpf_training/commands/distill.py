@@ -8,7 +8,7 @@ from tpf_model.config import load_variant
 from tpf_model.network import TPFNetwork
 from tpf_model.weights import load_network
 from tpf_training.commands.arguments import add_arguments, overrides
-from tpf_training.config import load_config
+from tpf_training.config import ConfigError, load_config
 from tpf_training.config.distill import DistillConfig
 from tpf_training.datasets.expert_pairs import own_experts, read_expert_pairs
 from tpf_training.datasets.rgbt_pairs import find_pairs
@@ -33,7 +33,8 @@ def run(args: argparse.Namespace) -> None:
 def distill(config: DistillConfig, resume: bool = False) -> None:
     """Run the whole phase. `run.folder` then holds fusion.safetensors, checkpoints, the configuration and logs."""
     checkpoint = prepare_run(config, resume)
-    source = MADSource(read_expert_pairs(config.pairs.root, _expert_folders(config)))
+    pairs = read_expert_pairs(config.pairs.root, _expert_folders(config))
+    source = MADSource(pairs, config.pairs.sampling, config.pairs.augmentation)
     torch.manual_seed(config.run.seed)
     network, origins = TPFNetwork(load_variant(config.model)), {}
     if config.start is not None:
@@ -59,6 +60,10 @@ def _expert_folders(config: DistillConfig) -> dict:
     pairs = config.pairs
     if not config.experts:
         return own_experts(pairs.root)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = config.experts_device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    elif device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("experts_device is cuda, but PyTorch finds no CUDA GPU; accepted here: auto, cpu")
     cache = (pairs.cache or default_cache()) / "experts"
     return expert_folders(config.experts, find_pairs(pairs.root), cache, device)

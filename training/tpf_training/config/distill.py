@@ -5,22 +5,36 @@ from pathlib import Path
 
 from omegaconf import MISSING
 
-from tpf_model.config import variant_names
-from tpf_training.checks import check_name
+from tpf_model.config import load_variant, variant_names
+from tpf_training.augmentation.config import AugmentationConfig
+from tpf_training.checks import check_name, check_unused
 from tpf_training.config.optimiser import OptimiserConfig
 from tpf_training.config.run import RunConfig
 from tpf_training.losses.distillation import NORMS
 from tpf_training.mad.expert_config import ExpertConfig
+from tpf_training.mad.sample import USED_AUGMENTATION, USED_SAMPLING
+from tpf_training.sampling.config import SamplingConfig, check_crops
+
+DEVICES = ("auto", "cpu", "cuda")
+_RATES = OptimiserConfig(fusion=1e-3)
 
 
 @dataclass(frozen=True)
 class PairsConfig:
     """root: the folder of aligned pairs, `<set>/{visible,thermal}/<name>.jpg`. cache: where the fused images of experts
     that are not folders are kept, None for the user's cache folder.
+
+    sampling, augmentation: as for fine-tuning; what there is no use for here (see `mad.sample`) cannot be set.
     """
 
     root: Path = MISSING
     cache: Path | None = None
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+
+    def __post_init__(self):
+        check_unused("pairs.sampling", self.sampling, SamplingConfig(), USED_SAMPLING)
+        check_unused("pairs.augmentation", self.augmentation, AugmentationConfig(), USED_AUGMENTATION)
 
 
 @dataclass(frozen=True)
@@ -29,23 +43,28 @@ class DistillConfig:
 
     experts: none given means those in the pairs' own folders, `<set>/experts/<expert>/<name>.jpg`.
     weighting: "adaptive" (softmax of the IoU that the auxiliary tracker reaches on each expert's images, divided by
-    `temperature`), "equal", or one expert's name, which then is the only one. auxiliary: the single-stream tracker, a
+    `temperature`), "equal", or one expert's name, which then is the only one. experts_device: auto, cpu or cuda, where
+    experts that are not folders are run. auxiliary: the single-stream tracker, a
     weights file or the name of a model whose weights ship; its own fusion is not used. norm: l1 or l2.
     """
 
     model: str = "base"
     start: Path | None = None
     experts: list[ExpertConfig] = field(default_factory=list)  # a tuple's entries would stay plain dictionaries
+    experts_device: str = "auto"
     weighting: str = "adaptive"
     temperature: float = 1.0
     auxiliary: str = "small"
     norm: str = "l1"
     pairs: PairsConfig = field(default_factory=PairsConfig)
-    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(fusion=1e-3))
+    optimiser: OptimiserConfig = field(default_factory=lambda: _RATES)
     run: RunConfig = field(default_factory=lambda: RunConfig(epochs=35))
 
     def __post_init__(self):
         check_name("model", self.model, variant_names())
+        check_name("experts_device", self.experts_device, DEVICES)
+        check_unused("optimiser", self.optimiser, _RATES, ("fusion", "weight_decay", "warmup", "decay"))
+        check_crops("pairs.sampling", self.pairs.sampling, load_variant(self.model))
         if not self.temperature > 0:
             raise ValueError(f"temperature is {self.temperature}, must be above 0")
         if self.norm not in NORMS:

@@ -9,6 +9,7 @@ from tpf_training.checks import check_name
 from tpf_training.config.data import DataConfig
 from tpf_training.config.optimiser import OptimiserConfig
 from tpf_training.config.run import RunConfig
+from tpf_training.sampling.config import check_crops
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ class FinetuneConfig:
 
     def __post_init__(self):
         check_name("model", self.model, variant_names())
-        depth = dataclasses.replace(load_variant(self.model), fusion=self.fusion).depth
+        model = dataclasses.replace(load_variant(self.model), fusion=self.fusion)
+        check_crops("data.sampling", self.data.sampling, model)
+        depth = model.depth
         if not 0 <= self.frozen_blocks <= depth:
             raise ValueError(f"frozen_blocks is {self.frozen_blocks}, model {self.model!r} has 0 to {depth}")

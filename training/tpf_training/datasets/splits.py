@@ -1,5 +1,6 @@
 """What may never be trained on."""
 
+import re
 from pathlib import Path
 
 from tpf_training.datasets.record import DatasetError
@@ -9,8 +10,8 @@ HELD_OUT_CLIPS = frozenset({"0117_1620", "1230_1202"})
 
 
 def is_held_out(name: str) -> bool:
-    """Whether `name` (a clip, or an image cut out of it, `<clip>_<frame>`) belongs to a held-out clip."""
-    return any(name == clip or name.startswith(f"{clip}_") for clip in HELD_OUT_CLIPS)
+    """Whether `name` (a clip, or something made of it, as `<clip>_<frame>` or `m3svd_<clip>`) is of a held-out clip."""
+    return any(re.search(rf"(?<!\d){clip}(?!\d)", name) for clip in HELD_OUT_CLIPS)
 
 
 def evaluation_names(list_file: Path) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """Numbered draws: sample number i is the same in every run of one seed, on however many devices and workers."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import cv2
@@ -10,6 +11,7 @@ from torch import distributed
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tpf_training.config.run import RunConfig
+from tpf_training.datasets.record import DatasetError
 
 
 class SampleSource(Protocol):
@@ -62,6 +64,15 @@ def make_loader(source: SampleSource, collate: Callable, config: RunConfig) -> D
         prefetch_factor=4 if config.workers else None,
         pin_memory=torch.cuda.is_available(),
     )
+
+
+@contextmanager
+def worker_errors() -> Iterator[None]:
+    """Turns what PyTorch makes of a DatasetError in a loading process, its traceback as text, back into that error."""
+    try:
+        yield
+    except DatasetError as error:
+        raise DatasetError(str(error).rpartition(f"{DatasetError.__name__}: ")[2].strip()) from error
 
 
 def _place() -> tuple[int, int]:

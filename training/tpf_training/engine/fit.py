@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from tpf_training.config.load import ConfigError
 from tpf_training.config.run import RunConfig
 from tpf_training.engine.average import MovingAverage
+from tpf_training.engine.draws import worker_errors
 from tpf_training.engine.pictures import LogPictures
 from tpf_training.engine.throughput import FetchTimer, Throughput
 
@@ -40,6 +41,18 @@ class WriteRecord(lightning.Callback):
         if trainer.is_global_zero and not record.exists():
             record.parent.mkdir(parents=True, exist_ok=True)
             OmegaConf.save(OmegaConf.structured(self._config), record)
+
+
+class SameDevices(lightning.Callback):
+    """A run goes on with as many samples a step as before, also where `run.devices` is auto."""
+
+    def on_save_checkpoint(self, trainer, module, checkpoint) -> None:
+        checkpoint["processes"] = trainer.world_size
+
+    def on_load_checkpoint(self, trainer, module, checkpoint) -> None:
+        if checkpoint["processes"] != trainer.world_size:
+            before = f"{checkpoint['processes']} devices, now there are {trainer.world_size}"
+            raise ConfigError(f"the run was started on {before}; give it as many by run.devices and run.nodes")
 
 
 class WriteWeights(lightning.Callback):
@@ -84,7 +97,8 @@ def fit(
 ) -> None:
     """Train `module`, from `checkpoint` on where there is one. config: as for `prepare_run`.
 
-    ConfigError for devices that are not there, or too many for a batch each.
+    ConfigError for devices that are not there, too many for a batch each, or not those that `checkpoint` was made on;
+    DatasetError names a file that could not be read.
     """
     run = config.run
     lightning.seed_everything(run.seed, workers=True)
@@ -92,6 +106,7 @@ def fit(
     fetching = FetchTimer()
     callbacks = [
         WriteRecord(config),
+        SameDevices(),
         average,
         WriteWeights(average, write_weights),
         Throughput(run.batch, run.log_every, fetching),
@@ -104,7 +119,8 @@ def fit(
     if run.samples_per_epoch // trainer.world_size < run.batch:
         total = f"{trainer.world_size} devices take {trainer.world_size * run.batch} samples a step"
         raise ConfigError(f"run.samples_per_epoch is {run.samples_per_epoch}, too few: {total}")
-    trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True)
+    with worker_errors():
+        trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True)
 
 
 def _trainer(run: RunConfig, callbacks: list[lightning.Callback], profiler: Profiler) -> lightning.Trainer:

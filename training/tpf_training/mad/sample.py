@@ -18,6 +18,9 @@ from tpf_training.sampling.jitter import Jitter
 from tpf_training.sampling.still_source import draw_region, draw_warped_crop
 from tpf_training.sampling.view import View, cut
 
+# The settings that have a use here.
+USED_SAMPLING = ("template", "search", "object_box", "smallest_target", "still_turn", "still_stretch")
+USED_AUGMENTATION = ("flip", "grey", "brightness")
 STILLS, REGIONS = 20, 5  # so many are tried, and so many regions of each, because reading one costs more than a draw
 
 

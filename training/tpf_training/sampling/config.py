@@ -2,8 +2,19 @@
 
 from dataclasses import dataclass, field
 
+from tpf_model.config import ModelConfig
 from tpf_training.checks import check_range, check_whole
 from tpf_training.sampling.jitter import Jitter
+
+
+def check_crops(key: str, sampling: "SamplingConfig", model: ModelConfig) -> None:
+    """The crops must be cut as the tracker cuts them: of `model`'s size and, on average, context."""
+    for name, of in (("template", "template"), ("dynamic", "template"), ("search", "search")):
+        jitter = getattr(sampling, name)
+        for part in ("size", "factor"):
+            needed, given = getattr(model, f"{of}_{part}"), getattr(jitter, part)
+            if given != needed:
+                raise ValueError(f"{key}.{name}.{part} is {given}; accepted: that of model {model.name!r}, {needed}")
 
 
 @dataclass(frozen=True)
