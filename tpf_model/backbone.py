@@ -84,13 +84,16 @@ class VisionTransformer(nn.Module):
 
     def forward(self, template: Tensor, dynamic: Tensor, search: Tensor) -> Tensor:
         """Normalised images (B, 3, T, T), (B, 3, T, T), (B, 3, S, S) -> the search's features (B, search_tokens, C)."""
-        tokens = [
-            self.cls_token.expand(search.shape[0], -1, -1),
-            self.patch_embed(template) + self.pos_template,
-            self.patch_embed(dynamic) + self.pos_template,
-            self.patch_embed(search) + self.pos_search,
-        ]
-        x = torch.cat(tokens, dim=1)
+        return self.encode(self.embed_template(template), self.embed_template(dynamic), search)
+
+    def embed_template(self, template: Tensor) -> Tensor:
+        """A normalised template (B, 3, T, T) -> its tokens (B, template_tokens, C), which serve every later frame."""
+        return self.patch_embed(template) + self.pos_template
+
+    def encode(self, template: Tensor, dynamic: Tensor, search: Tensor) -> Tensor:
+        """As `forward`, from the tokens of both templates and the normalised search image."""
+        search = self.patch_embed(search) + self.pos_search
+        x = torch.cat([self.cls_token.expand(search.shape[0], -1, -1), template, dynamic, search], dim=1)
         for block in self.blocks:
             x = block(x)
         return self.norm(x[:, -self.pos_search.shape[1] :])

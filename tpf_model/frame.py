@@ -11,6 +11,7 @@ class Frame:
 
     visible: (H, W, 3) uint8, RGB, or None where the camera is silent or unusable.
     thermal: (h, w) uint8, normalised (see `normalise.py`), of any size, or None.
+    Nobody writes to the images afterwards: a tracker keeps the frame that its next template may come from.
     size: (width, height) of the visible image, whose pixels all boxes are in; needed only where `visible` is None and
     the thermal image has another size.
     """

@@ -39,13 +39,24 @@ class TPFNetwork(nn.Module):
 
     def encode(self, template: Tensor, dynamic: Tensor, search: Tensor) -> Tensor:
         """Fused crops as `forward` takes them -> the search's features (B, search_tokens, C), rows first."""
-        return self.encoder(*((crop - self.mean) / self.std for crop in (template, dynamic, search)))
+        return self.encode_search(self.embed_template(template), self.embed_template(dynamic), search)
+
+    def embed_template(self, template: Tensor) -> Tensor:
+        """A fused template (B, 3, T, T) -> its tokens (B, template_tokens, C): once a template, not once a frame."""
+        return self.encoder.embed_template(self._normalise(template))
+
+    def encode_search(self, template: Tensor, dynamic: Tensor, search: Tensor) -> Tensor:
+        """As `encode`, from the tokens of both templates and the fused search crop."""
+        return self.encoder.encode(template, dynamic, self._normalise(search))
 
     def predict(self, features: Tensor) -> Prediction:
         """The head's maps of features as `encode` gives them."""
         batch, tokens, width = features.shape
         cells = self.config.search_size // self.config.patch
         return self.head(features.transpose(1, 2).reshape(batch, width, cells, cells))
+
+    def _normalise(self, fused: Tensor) -> Tensor:
+        return (fused - self.mean) / self.std
 
 
 def count_parameters(network: TPFNetwork) -> dict[str, int]:

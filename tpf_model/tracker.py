@@ -8,13 +8,15 @@ from torch import Tensor
 
 from tpf_model.boxes import Box, clip_box, validate_box
 from tpf_model.crop import Crop
-from tpf_model.decode import decode, hann_window
+from tpf_model.decode import hann_window
 from tpf_model.frame import Frame
-from tpf_model.pair import Pair, crop_pair, whole_pair
+from tpf_model.pair import crop_pair, whole_pair
 from tpf_model.registration import Registration
 from tpf_model.runtime.session import TPFSession, fused_to_image
 from tpf_model.template import TemplateRule
 
+
+View = tuple[Frame, Crop, Registration]  # where a template would come from
 
 _MARGIN = 10.0  # pixels of the box that stay in the image
 _SMALLEST = 2.0  # pixels of a box's side
@@ -132,8 +134,8 @@ class Tracker:
         """Take up the target in `box` of `frame`; ValueError says why a box cannot be one (see `validate_box`)."""
         box = validate_box(box, frame.size)
         self._size = frame.size
-        self._template = self._dynamic = self._session.fuse(*self._template_pair(frame, box))
-        self._templates: TemplateRule[Pair] = TemplateRule(self._config.template_interval, self._config.template_score)
+        self._initial = self._dynamic = self._session.embed(frame, self._template_region(box), self._registration)
+        self._rule: TemplateRule[View] = TemplateRule(self._config.template_interval, self._config.template_score)
         self._trust(box)
         crop = self._search_region()
         return Estimate(box, 1.0, self._state, crop, self._session.fuse(*crop_pair(frame, crop, self._registration)))
@@ -148,14 +150,13 @@ class Tracker:
         if frame.size != self._size:
             raise ValueError(f"frame is {_text(frame.size)}, the target was given in a frame of {_text(self._size)}")
         crop, window = self._search_region(), self._search_window()
-        fused = self._session.fuse(*crop_pair(frame, crop, self._registration))
-        found, score = decode(*self._session.predict(self._template, self._dynamic, fused), window)
-        in_crop = tuple(value * crop.size for value in found)
+        located = self._session.locate(self._initial, self._dynamic, frame, crop, self._registration, window)
+        in_crop = tuple(value * crop.size for value in located.box)
         box = self._limit_size(crop.box_to_image(in_crop))
         margin = min(_MARGIN, max(_SMALLEST, min(box[2:])))  # a smaller target is not blown up to the margin
-        self._step(clip_box(box, frame.size, margin), score)
-        self._update_template(frame, score)
-        return Estimate(self._box, score, self._state, crop, fused)
+        self._step(clip_box(box, frame.size, margin), located.score)
+        self._update_template(frame, located.score)
+        return Estimate(self._box, located.score, self._state, crop, located.fused)
 
     def _search_region(self) -> Crop:
         config = self._session.config
@@ -221,13 +222,13 @@ class Tracker:
 
     def _update_template(self, frame: Frame, score: float) -> None:
         believed = score if self._state is State.TRACKING else 0.0
-        due = self._templates.observe(believed, lambda: self._template_pair(frame, self._box))
+        due = self._rule.observe(believed, (frame, self._template_region(self._box), self._registration))
         if due is not None:
-            self._dynamic = self._session.fuse(*due)
+            self._dynamic = self._session.embed(*due)
 
-    def _template_pair(self, frame: Frame, box: Box) -> Pair:
+    def _template_region(self, box: Box) -> Crop:
         config = self._session.config
-        return crop_pair(frame, Crop.around(box, config.template_factor, config.template_size), self._registration)
+        return Crop.around(box, config.template_factor, config.template_size)
 
 
 def _text(size: tuple[int, int]) -> str:

@@ -17,7 +17,7 @@ def session():
 
 def predict(session):
     search = session.fuse(VISIBLE, THERMAL)
-    template = session.fuse(VISIBLE[:128, :128], THERMAL[:128, :128])
+    template = session.prepare(session.fuse(VISIBLE[:128, :128], THERMAL[:128, :128]))
     return session.predict(template, template, search)
 
 

@@ -1,16 +1,15 @@
 """The template rule, frame by frame."""
 
 import numpy as np
-import pytest
 from tpf_model.template import TemplateRule
 
 
 def run(rule, scores):
-    """The frame number (from 1) whose crop becomes the template after each frame, or None."""
-    return [rule.observe(score, lambda frame=frame: frame) for frame, score in enumerate(scores, 1)]
+    """The frame number (from 1) whose view becomes the template after each frame, or None."""
+    return [rule.observe(score, frame) for frame, score in enumerate(scores, 1)]
 
 
-def test_the_latest_confident_crop_is_due_every_interval():
+def test_the_latest_confident_view_is_due_every_interval():
     scores = [0.9, 0.5, 0.8, 0.5, 0.2, 0.7, 0.1, 0.9, 0.66, 0.65]
     assert run(TemplateRule(interval=5, score=0.65), scores) == [None] * 4 + [3] + [None] * 4 + [9]
 
@@ -38,14 +37,7 @@ def test_it_equals_the_rule_as_published_on_random_scores():
             buffer = frame
         if frame % 50 == 0:
             expected = buffer
-        due = rule.observe(score, lambda frame=frame: frame)
+        due = rule.observe(score, frame)
         template = template if due is None else due
         assert template == expected, f"frame {frame}"
     assert template > 900
-
-
-def test_a_crop_is_only_made_where_it_is_kept():
-    def unwanted():
-        pytest.fail("a crop was made for a frame below the threshold")
-
-    assert TemplateRule(interval=1, score=0.65).observe(0.6, unwanted) is None

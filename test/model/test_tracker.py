@@ -9,6 +9,7 @@ from tpf_model.config import load_variant
 from tpf_model.frame import Frame
 from tpf_model.registration import Registration
 from tpf_model.runtime import open_session
+from tpf_model.runtime.in_parts import SessionInParts
 from tpf_model.tracker import State, Tracker, TrackerConfig, fuse_frame
 
 SIZE = (640, 480)
@@ -16,8 +17,8 @@ BOX = (300, 200, 40, 50)
 CONFIG = TrackerConfig(coast_score=0.3, lost_after=5, recover_score=0.5, recover_frames=3, lost_growth=1.1)
 
 
-class SpotSession:
-    """A `TPFSession` that tracks bright spots on black: a spot's brightness is its score, its outline the box."""
+class SpotSession(SessionInParts):
+    """A session that tracks bright spots on black: a spot's brightness is its score, its outline the box."""
 
     config = load_variant("tiny")
 
@@ -28,8 +29,11 @@ class SpotSession:
         grey = np.repeat(thermal[None], 3, axis=0)
         return torch.from_numpy((visible.transpose(2, 0, 1) / 510 + grey / 510).astype(np.float32))
 
-    def predict(self, template, dynamic, search):
-        self.templates.append(template)
+    def prepare(self, template):
+        return template
+
+    def predict(self, initial, dynamic, search):
+        self.templates.append(initial)
         self.dynamics.append(dynamic)
         score, size, offset = np.full((16, 16), 1e-4), np.zeros((2, 16, 16)), np.zeros((2, 16, 16))
         grey = search.mean(dim=0).numpy()

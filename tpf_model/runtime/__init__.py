@@ -5,13 +5,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tpf_model.crop import Crop
+from tpf_model.frame import Frame
+from tpf_model.registration import Registration
 from tpf_model.runtime.eager import PRECISIONS, EagerSession
-from tpf_model.runtime.session import SessionInfo, TPFSession, fused_to_image
+from tpf_model.runtime.session import Located, SessionInfo, Template, TPFSession, fused_to_image
 from tpf_model.weights import load_network
 
 RUNTIMES = ("eager",)
 
-__all__ = ["RUNTIMES", "SessionInfo", "TPFSession", "fused_to_image", "open_session"]
+__all__ = ["RUNTIMES", "Located", "SessionInfo", "TPFSession", "Template", "fused_to_image", "open_session"]
 
 
 def open_session(
@@ -70,9 +73,9 @@ def _require_gpu(name: str, index: int) -> None:
 
 
 def _warm_up(session: TPFSession) -> None:
-    config = session.config
-    template, search = (
-        session.fuse(np.zeros((side, side, 3), np.uint8), np.zeros((side, side), np.uint8))
-        for side in (config.template_size, config.search_size)
-    )
-    session.predict(template, template, search)
+    config, registration = session.config, Registration.identity()
+    side, cells = config.search_size, config.search_size // config.patch
+    frame = Frame(np.zeros((side, side, 3), np.uint8), np.zeros((side, side), np.uint8))
+    template = session.embed(frame, Crop(0, 0, config.template_size, config.template_size), registration)
+    window = np.ones((cells, cells), np.float32)
+    session.locate(template, template, frame, Crop(0, 0, side, side), registration, window)

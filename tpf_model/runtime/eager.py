@@ -5,13 +5,14 @@ import torch
 from torch import Tensor, nn
 
 from tpf_model.network import TPFNetwork, count_parameters
+from tpf_model.runtime.in_parts import SessionInParts
 from tpf_model.runtime.session import SessionInfo
 from tpf_model.selective_scan import resolve_backend
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-class EagerSession:
+class EagerSession(SessionInParts):
     """A `TPFSession` over a `TPFNetwork`, which it takes over: moved to `device`, in eval mode.
 
     precision: "auto", or a key of PRECISIONS; one below float32 stores the weights of the encoder's and the head's
@@ -52,12 +53,21 @@ class EagerSession:
         return self._network.fuse(rgb[None], grey[None])[0]
 
     @torch.inference_mode()
-    def predict(self, template: Tensor, dynamic: Tensor, search: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
-            maps = self._network(template[None], dynamic[None], search[None])
+    def prepare(self, template: Tensor) -> Tensor:
+        """The template's tokens (1, template_tokens, C)."""
+        with self._autocast():
+            return self._network.embed_template(template[None])
+
+    @torch.inference_mode()
+    def predict(self, initial: Tensor, dynamic: Tensor, search: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        with self._autocast():
+            maps = self._network.predict(self._network.encode_search(initial, dynamic, search[None]))
         # One tensor, so that a GPU is waited for once.
         score, size, offset = torch.cat((maps.score[0], maps.size[0], maps.offset[0].float())).cpu().split((1, 2, 2))
         return score[0].numpy(), size.numpy(), offset.numpy()
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32)
 
     def _to_device(self, image: np.ndarray) -> Tensor:
         return torch.from_numpy(image).to(self._device).float() / 255

@@ -1,12 +1,18 @@
 """What every way of running the network offers to the tracker."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
 
+from tpf_model.boxes import Box
 from tpf_model.config import ModelConfig
+from tpf_model.crop import Crop
+from tpf_model.frame import Frame
+from tpf_model.registration import Registration
+
+Template = Any  # what `TPFSession.embed` returns: opaque, and only for sessions' own use
 
 
 @dataclass(frozen=True)
@@ -27,8 +33,21 @@ class SessionInfo:
     parameters: dict[str, int]
 
 
+@dataclass(frozen=True)
+class Located:
+    """Where a session sees the target in a searched crop.
+
+    box: in fractions of the crop, which may leave 0..1. score: the plain classification score there, 0..1.
+    fused: the crop fused, as `TPFSession.fuse` returns it; it stays as it is when the session goes on.
+    """
+
+    box: Box
+    score: float
+    fused: Tensor
+
+
 class TPFSession(Protocol):
-    """One network, ready to run. For one thread at a time.
+    """One network, ready to run. For one thread at a time; it remembers no target, so several trackers may share it.
 
     The same inputs give the same outputs, bit by bit, on the same machine with the same number of threads; another
     thread count, device or precision changes the last digits.
@@ -43,10 +62,22 @@ class TPFSession(Protocol):
         Returns the fused image, (3, H, W) float32 RGB, about [0, 1], on the session's device.
         """
 
-    def predict(self, template: Tensor, dynamic: Tensor, search: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Two fused templates and a fused search crop, as `fuse` returns them, to the head's maps (see `head.py`).
+    def embed(self, frame: Frame, crop: Crop, registration: Registration) -> Template:
+        """Prepare the template in `crop`, of the configuration's template_size, for any number of calls of `locate`."""
 
-        Returns score (G, G), size (2, G, G) and offset (2, G, G), float32.
+    def locate(
+        self,
+        initial: Template,
+        dynamic: Template,
+        frame: Frame,
+        crop: Crop,
+        registration: Registration,
+        window: np.ndarray,
+    ) -> Located:
+        """Find the target of two templates in `crop`, of the configuration's search_size: the whole of a frame's work.
+
+        initial, dynamic: of this session's `embed`. window: (G, G) float32, what the scores are multiplied with to
+        choose the best cell, see `hann_window`; an array once given must not be written to.
         """
 
 
