@@ -72,7 +72,7 @@ def warp(image: np.ndarray, to_source: np.ndarray, size: tuple[int, int]) -> np.
 
     `to_source` is the (3, 3) matrix from the output's continuous coordinates to those of `image`.
     """
-    image, to_source = _shrink(image, to_source, size)
+    image, to_source = shrink(image, to_source, size)
     matrix = _CORNER @ to_source @ _CENTRE
     matrix /= matrix[2, 2]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -81,13 +81,24 @@ def warp(image: np.ndarray, to_source: np.ndarray, size: tuple[int, int]) -> np.
     return cv2.warpPerspective(image, matrix, size, flags=flags)
 
 
-def _shrink(image: np.ndarray, to_source: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Average `image` over whole pixels where one output pixel covers two or more, and adapt `to_source` to it."""
+def bounds(to_source: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
+    """The lowest and highest x, y that an output of `size` covers in the source, each (2,).
+
+    None where the registration's horizon runs through it: then it covers something infinite.
+    """
     corners = to_source @ np.array([[0, size[0], size[0], 0], [0, 0, size[1], size[1]], [1, 1, 1, 1]], dtype=float)
-    if corners[2].min() * corners[2].max() <= 0:  # the registration's horizon runs through the crop
-        return image, to_source
+    if corners[2].min() * corners[2].max() <= 0:
+        return None
     corners = corners[:2] / corners[2]
-    low, high = corners.min(axis=1), corners.max(axis=1)
+    return corners.min(axis=1), corners.max(axis=1)
+
+
+def shrink(image: np.ndarray, to_source: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Average `image` over whole pixels where one output pixel covers two or more, and adapt `to_source` to it."""
+    covered = bounds(to_source, size)
+    if covered is None:
+        return image, to_source
+    low, high = covered
     height, width = image.shape[:2]
     factor = int(min(max((high - low) / size), max(height, width)))
     if factor < 2:

@@ -20,15 +20,19 @@ def whole_pair(frame: Frame, registration: Registration) -> Pair:
     return _pair(frame, registration, np.eye(3), frame.size)
 
 
+def to_thermal(frame: Frame, registration: Registration) -> np.ndarray:
+    """(3, 3) matrix from the visible image's coordinates to those of the thermal image, which `frame` must have."""
+    height, width = frame.thermal.shape
+    return np.linalg.inv(registration.matrix((width, height), frame.size))
+
+
 def _pair(frame: Frame, registration: Registration, to_visible: np.ndarray, size: tuple[int, int]) -> Pair:
     """Where one image is missing the other's luminance stands in for it: the adapter has always two inputs."""
     visible = thermal = None
     if frame.visible is not None:
         visible = warp(frame.visible, to_visible, size)
     if frame.thermal is not None:
-        height, width = frame.thermal.shape
-        to_thermal = np.linalg.inv(registration.matrix((width, height), frame.size))
-        thermal = warp(frame.thermal, to_thermal @ to_visible, size)
+        thermal = warp(frame.thermal, to_thermal(frame, registration) @ to_visible, size)
     if visible is None:
         visible = cv2.cvtColor(thermal, cv2.COLOR_GRAY2RGB)
     if thermal is None:

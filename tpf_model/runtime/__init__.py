@@ -8,7 +8,8 @@ import torch
 from tpf_model.crop import Crop
 from tpf_model.frame import Frame
 from tpf_model.registration import Registration
-from tpf_model.runtime.eager import PRECISIONS, EagerSession
+from tpf_model.runtime.eager import EagerSession
+from tpf_model.runtime.precision import PRECISIONS
 from tpf_model.runtime.session import Located, SessionInfo, Template, TPFSession, fused_to_image
 from tpf_model.weights import load_network
 

@@ -2,14 +2,13 @@
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tpf_model.network import TPFNetwork, count_parameters
 from tpf_model.runtime.in_parts import SessionInParts
+from tpf_model.runtime.precision import PRECISIONS, products_in, reduce_precision, resolve_precision
 from tpf_model.runtime.session import SessionInfo
 from tpf_model.selective_scan import resolve_backend
-
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class EagerSession(SessionInParts):
@@ -28,13 +27,12 @@ class EagerSession(SessionInParts):
         scan: str = "auto",
     ):
         self._device = torch.device(device)
-        precision = native_precision(self._device) if precision == "auto" else precision
+        precision = resolve_precision(precision, self._device)
         self._dtype = PRECISIONS[precision]
-        self._network = network.eval().to(self._device)
-        if self._dtype != torch.float32:
-            # Once, here: autocast alone would convert every weight again in every frame.
-            _convert_products(network.encoder, self._dtype)
-            _convert_products(network.head, self._dtype)
+        network = network.eval()
+        # Before the move, so that the device never holds the larger ones.
+        reduce_precision(network, self._dtype)
+        self._network = network.to(self._device)
         self.config = network.config
         self.info = SessionInfo(
             model=network.config.name,
@@ -55,37 +53,19 @@ class EagerSession(SessionInParts):
     @torch.inference_mode()
     def prepare(self, template: Tensor) -> Tensor:
         """The template's tokens (1, template_tokens, C)."""
-        with self._autocast():
+        with products_in(self._dtype, self._device):
             return self._network.embed_template(template[None])
 
     @torch.inference_mode()
     def predict(self, initial: Tensor, dynamic: Tensor, search: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        with self._autocast():
+        with products_in(self._dtype, self._device):
             maps = self._network.predict(self._network.encode_search(initial, dynamic, search[None]))
         # One tensor, so that a GPU is waited for once.
         score, size, offset = torch.cat((maps.score[0], maps.size[0], maps.offset[0].float())).cpu().split((1, 2, 2))
         return score[0].numpy(), size.numpy(), offset.numpy()
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32)
-
     def _to_device(self, image: np.ndarray) -> Tensor:
         return torch.from_numpy(image).to(self._device).float() / 255
-
-
-def native_precision(device: torch.device) -> str:
-    """The fastest precision that `device` multiplies in by itself."""
-    if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-    capabilities = torch.cpu.get_capabilities()
-    native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return "bfloat16" if native else "float32"
-
-
-def _convert_products(part: nn.Module, dtype: torch.dtype) -> None:
-    for module in part.modules():
-        if isinstance(module, (nn.Linear, nn.Conv2d)):
-            module.to(dtype)
 
 
 def _device_name(device: torch.device) -> str:

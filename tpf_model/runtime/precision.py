@@ -1,0 +1,36 @@
+"""Which parts of a network compute in fewer bits than float32."""
+
+import torch
+from torch import nn
+
+from tpf_model.network import TPFNetwork
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def resolve_precision(name: str, device: torch.device) -> str:
+    """`name`, a key of PRECISIONS; for "auto" the fastest that `device` multiplies in by itself."""
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    capabilities = torch.cpu.get_capabilities()
+    native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return "bfloat16" if native else "float32"
+
+
+def reduce_precision(network: TPFNetwork, dtype: torch.dtype) -> None:
+    """Store the weights of the encoder's and the head's products in `dtype`: autocast would convert them every frame.
+
+    The fusion, with its long scan, stays in float32.
+    """
+    for part in (network.encoder, network.head):
+        for module in part.modules():
+            if isinstance(module, (nn.Linear, nn.Conv2d)):
+                module.to(dtype)
+
+
+def products_in(dtype: torch.dtype, device: torch.device) -> torch.autocast:
+    """The context in which the encoder and the head of such a network run; nothing changes for float32."""
+    # Nothing is left to cache, and what is cached while a CUDA graph is captured does not outlive the capture.
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False)
