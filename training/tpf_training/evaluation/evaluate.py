@@ -1,17 +1,16 @@
 """Scores of trackers on sequences: one after the other, or in several processes."""
 
-import functools
-import multiprocessing
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tpf_training.datasets.record import DatasetError
 from tpf_training.evaluation.clips import VideoSequence
 from tpf_training.evaluation.degradation import Degradation
 from tpf_training.evaluation.entrants import Entrant, TPFEntrant
-from tpf_training.evaluation.one_pass import EvaluationError, OnePassTracker, Sequence, run_one_pass
+from tpf_training.evaluation.one_pass import EvaluationError, Run, Sequence, run_one_pass
 from tpf_training.evaluation.rules import CLIPS, Rules
+from tpf_training.evaluation.run_jobs import Job, open_tracker, run_jobs
 from tpf_training.evaluation.scores import Scores, score_boxes
 
 
@@ -37,7 +36,8 @@ def evaluate(
     entrant = TPFEntrant(weights.stem, None, weights, ndtu)
     tracker = entrant.open()
     sequences = [sequence.head(frames) if frames else sequence for sequence in sequences]
-    return {sequence.name: _run(entrant.name, tracker, sequence).scores.summary() for sequence in sequences}
+    runs = ((sequence, run_one_pass(tracker, sequence)) for sequence in sequences)
+    return {sequence.name: _result(entrant.name, sequence, run, CLIPS).scores.summary() for sequence, run in runs}
 
 
 def evaluate_all(
@@ -51,17 +51,20 @@ def evaluate_all(
     """Every entrant on every sequence that suits it, in the order of both; `finished` sees each result as it comes.
 
     workers: processes; more than one take time from each other, and `seconds` says less. EvaluationError where an
-    entrant cannot be opened, before any runs.
+    entrant cannot be opened, before any runs; DatasetError for a damaged sequence.
     """
     _check_degradation(sequences, degradation)
     for entrant in entrants:
-        entrant.open()
-    jobs = [(e, s, rules, degradation) for e in entrants for s in sequences if e.suits(s)]
+        open_tracker(entrant)
+    jobs = [Job(e, s, degradation) for e in entrants for s in sequences if e.suits(s)]
     results = {}
-    for result in _work(jobs, workers):
+    for job, run in run_jobs(jobs, workers):
+        if isinstance(run, DatasetError):
+            raise run
+        result = _result(job.entrant.name, job.sequence, run, rules)
         finished(result)
         results[result.entrant, result.sequence] = result
-    return [results[entrant.name, sequence.name] for entrant, sequence, *_ in jobs]
+    return [results[job.entrant.name, job.sequence.name] for job in jobs]
 
 
 def _check_degradation(sequences: list[Sequence], degradation: Degradation | None) -> None:
@@ -72,32 +75,7 @@ def _check_degradation(sequences: list[Sequence], degradation: Degradation | Non
             raise EvaluationError(f"{sequence.name} has only {degradation.modality} images: none would be left")
 
 
-def _work(jobs: list[tuple], workers: int) -> Iterator[Result]:
-    if workers == 1:
-        yield from (_job(*job) for job in jobs)
-        return
-    # Not forked: neither PyTorch's nor OpenCV's threads survive that.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        futures = [pool.submit(_job, *job) for job in jobs]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _job(entrant: Entrant, sequence: Sequence, rules: Rules, degradation: Degradation | None) -> Result:
-    return _run(entrant.name, _open(entrant), sequence, rules, degradation)
-
-
-@functools.lru_cache(maxsize=1)  # jobs come by entrant
-def _open(entrant: Entrant) -> OnePassTracker:
-    return entrant.open()
-
-
-def _run(
-    name: str, tracker: OnePassTracker, sequence: Sequence, rules: Rules = CLIPS, degradation: Degradation | None = None
-) -> Result:
-    run = run_one_pass(tracker, sequence, degradation)
+def _result(entrant: str, sequence: Sequence, run: Run, rules: Rules) -> Result:
     scores = score_boxes(run.boxes, sequence.boxes, sequence.present, rules)
-    return Result(name, sequence.name, scores, len(run.seconds), float(run.seconds.sum()))
+    tracking = run.seconds[1:]
+    return Result(entrant, sequence.name, scores, len(tracking), float(tracking.sum()))

@@ -7,7 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from tpf_model.boxes import Box
+from tpf_model.boxes import Box, validate_box
+from tpf_training.datasets.record import DatasetError
 from tpf_training.evaluation.degradation import Degradation
 
 # Visible (H, W, 3) uint8 RGB and thermal (H, W) uint8, aligned; None where there is none.
@@ -48,8 +49,8 @@ class Sequence(Protocol):
 class Run:
     """What a tracker said.
 
-    boxes: (N, 4); scores: (N,); in frame 0 the given box and 1. seconds: (N - 1,) that
-    `track` took; decoding is not in them.
+    boxes: (N, 4); scores: (N,); in frame 0 the given box and 1. seconds: (N,) that `init`, and then each `track`, took;
+    decoding is not in them.
     """
 
     boxes: np.ndarray
@@ -58,17 +59,31 @@ class Run:
 
 
 def run_one_pass(tracker: OnePassTracker, sequence: Sequence, degradation: Degradation | None = None) -> Run:
-    """`tracker` over all frames of `sequence`, at least 2, with the images that `degradation` leaves."""
-    boxes, scores, seconds = [tuple(sequence.boxes[0].tolist())], [1.0], []
+    """`tracker` over all frames of `sequence`, at least 2, with the images that `degradation` leaves.
+
+    DatasetError names the frame that is missing or damaged, and the sequence whose first box cannot be a target.
+    """
+    given = tuple(sequence.boxes[0].tolist())
+    boxes, scores, seconds = [given], [1.0], []
     for index, images in enumerate(sequence.images()):
         if degradation:
             images = degradation.apply(index, *images)
         if index == 0:
-            tracker.init(*images, boxes[0])
-            continue
+            _check_target(sequence.name, given, images)
         started = time.perf_counter()
-        box, score = tracker.track(*images)
+        if index == 0:
+            tracker.init(*images, given)
+        else:
+            box, score = tracker.track(*images)
+            boxes.append(box)
+            scores.append(score)
         seconds.append(time.perf_counter() - started)
-        boxes.append(box)
-        scores.append(score)
     return Run(np.array(boxes, np.float64), np.array(scores, np.float64), np.array(seconds))
+
+
+def _check_target(name: str, box: Box, images: Images) -> None:
+    height, width = next(image for image in images if image is not None).shape[:2]
+    try:
+        validate_box(box, (width, height))
+    except ValueError as error:
+        raise DatasetError(f"{name}: frame 0: {error}") from error

@@ -1,26 +1,53 @@
 """A tracker's result files: a text file a sequence, in it a box a frame, the layout that the public toolkits share."""
 
+import os
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from tpf_training.datasets.record import DatasetError
 from tpf_training.evaluation.number_lines import read_number_lines
-from tpf_training.evaluation.one_pass import EvaluationError
+from tpf_training.evaluation.one_pass import EvaluationError, Run
 from tpf_training.evaluation.rules import Rules
+
+TIMES = "_time"  # ends the name of the file beside a sequence's boxes that holds its seconds
+
+
+def result_file(folder: Path, sequence: str) -> Path:
+    """Where the boxes of `sequence` are. The file is there only when it is whole."""
+    return folder / f"{sequence}.txt"
+
+
+def write_result(folder: Path, sequence: str, run: Run) -> None:
+    """Write `<sequence>.txt`, a line x y w h a frame, and `<sequence>_time.txt`, the seconds a frame, as pytracking does.
+
+    The first line is the given box, and how long the tracker's initialisation took. Tabs between numbers; boxes have 4
+    decimals, seconds 6.
+    """
+    _write_lines(folder / f"{sequence}{TIMES}.txt", (f"{seconds:.6f}" for seconds in run.seconds))
+    _write_lines(result_file(folder, sequence), ("\t".join(f"{value:.4f}" for value in box) for box in run.boxes))
+
+
+def _write_lines(file: Path, lines: Iterable[str]) -> None:
+    part = file.with_suffix(f".{os.getpid()}.part")
+    part.write_text("".join(f"{line}\n" for line in lines))
+    part.replace(file)
 
 
 def name_results(folder: Path, names: list[str]) -> dict[str, Path]:
     """The file of each sequence in `names`, which need not be there.
 
     Files are called `<sequence>.txt`, or with a prefix and a suffix that all of them share, as in public archives, e.g.
-    `<tracker>_<sequence>.txt`. EvaluationError where the folder holds no file of any of them.
+    `<tracker>_<sequence>.txt`. Files of times, `<sequence>_time.txt`, are none of them. EvaluationError where the folder
+    holds no file of any of them.
     """
     if not folder.is_dir():
         raise EvaluationError(f"{folder}: no such folder")
     affixes: Counter[tuple[str, str]] = Counter()
-    for stem in (path.stem for path in folder.glob("*.txt")):
+    stems = (path.stem for path in folder.glob("*.txt"))
+    for stem in (stem for stem in stems if stem in names or not stem.endswith(TIMES)):
         affixes.update({tuple(stem.split(name, 1)) for name in names if name in stem})
     if not affixes:
         raise EvaluationError(f"{folder}: no result files, expected <sequence>.txt, e.g. {names[0]}.txt")
