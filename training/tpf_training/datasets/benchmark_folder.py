@@ -9,7 +9,7 @@ import numpy as np
 from tpf_training.datasets.box_lines import read_box_lines
 from tpf_training.datasets.find_sequences import find_sequences
 from tpf_training.datasets.frame_clip import clip_of_frames
-from tpf_training.datasets.image_folder import list_images
+from tpf_training.datasets.image_folder import list_pairs
 from tpf_training.datasets.index import SequenceFiles, index_file, read_indexed
 from tpf_training.datasets.record import Clip, DatasetError
 
@@ -64,22 +64,25 @@ def _files(layout: Layout, name: str, folder: Path) -> SequenceFiles:
 
 
 def _read(layout: Layout, files: SequenceFiles) -> Clip:
-    visible, thermal = list_images(files.visible), list_images(files.thermal)
-    if len(visible) != len(thermal):
-        raise DatasetError(f"{files.visible} has {len(visible)} frames, {files.thermal} has {len(thermal)}")
-    needed = -(-len(visible) // layout.every)
-    boxes = _read_boxes(layout, files.boxes, needed, files.visible, len(visible))
+    listings = list_pairs(files.visible, files.thermal)
+    count = len(listings[0][1])
+    boxes = _read_boxes(layout, files.boxes, files.visible, count)
     thermal_boxes = None
     if files.thermal_boxes is not None:
-        thermal_boxes = _read_boxes(layout, files.thermal_boxes, needed, files.thermal, len(thermal))
-    frames = np.arange(needed) * layout.every
-    listings = (files.visible, visible), (files.thermal, thermal)
+        thermal_boxes = _read_boxes(layout, files.thermal_boxes, files.thermal, count)
+    frames = np.arange(len(boxes)) * layout.every
     return clip_of_frames(files.name, *listings, frames, boxes, thermal_boxes)
 
 
-def _read_boxes(layout: Layout, file: Path, needed: int, folder: Path, count: int) -> np.ndarray:
+def _read_boxes(layout: Layout, file: Path, folder: Path, count: int) -> np.ndarray:
     boxes = read_box_lines(file, layout.corners)
-    if len(boxes) != needed:
-        rate = "each" if layout.every == 1 else f"every {layout.every}th from the first"
-        raise DatasetError(f"{file}: has {len(boxes)} boxes, {folder} has {count} frames: one for {rate} is {needed}")
+    check_count(layout, file, len(boxes), folder, count)
     return boxes
+
+
+def check_count(layout: Layout, file: Path, boxes: int, folder: Path, count: int) -> None:
+    """DatasetError where `file` has not as many `boxes` as it should have for the `count` frames in `folder`."""
+    needed = -(-count // layout.every)
+    if boxes != needed:
+        rate = "each" if layout.every == 1 else f"every {layout.every}th from the first"
+        raise DatasetError(f"{file}: has {boxes} boxes, {folder} has {count} frames: one for {rate} is {needed}")

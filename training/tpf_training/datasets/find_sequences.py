@@ -25,13 +25,13 @@ def find_sequences(
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
     if split is None:
-        found = [(path.name, path) for path in _walk(root, parts, 1)]
-        if not found and any(_walk(root, parts, DEPTH)):
+        found = [(path.name, path) for path in sequence_folders(root, parts, 1)]
+        if not found and any(sequence_folders(root, parts, DEPTH)):
             folders = ", ".join(path.name for path in _children(root))
             raise DatasetError(f"{root}: no sequences directly in it: give a split, a list file or one of {folders}")
     elif (root / split).is_dir():
         folder = root / split
-        found = [(path.relative_to(folder).as_posix(), path) for path in _walk(folder, parts, DEPTH - 1)]
+        found = [(path.relative_to(folder).as_posix(), path) for path in sequence_folders(folder, parts, DEPTH - 1)]
     elif (root / split).is_file():
         found = _listed(root, root / split, parts, skipped)
     else:
@@ -47,7 +47,7 @@ def _listed(
     root: Path, list_file: Path, parts: tuple[str, ...], skipped: list[DatasetError] | None
 ) -> list[tuple[str, Path]]:
     places: dict[str, list[Path]] = {}
-    for path in _walk(root, parts, DEPTH):
+    for path in sequence_folders(root, parts, DEPTH):
         for name in {path.name, path.relative_to(root).as_posix()}:
             places.setdefault(name, []).append(path)
     found = []
@@ -68,13 +68,13 @@ def _listed(
     return found
 
 
-def _walk(folder: Path, parts: tuple[str, ...], depth: int) -> Iterator[Path]:
+def sequence_folders(folder: Path, parts: tuple[str, ...], depth: int = DEPTH) -> Iterator[Path]:
     """The sequences up to `depth` levels below `folder`; what is inside of a sequence is not looked at."""
     for child in _children(folder):
         if any((child / part).is_dir() for part in parts):
             yield child
         elif depth > 1:
-            yield from _walk(child, parts, depth - 1)
+            yield from sequence_folders(child, parts, depth - 1)
 
 
 def _children(folder: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from tpf_training.datasets.box_file import read_boxes
 from tpf_training.datasets.damage import tolerate
 from tpf_training.datasets.find_sequences import find_sequences
 from tpf_training.datasets.frame_clip import clip_of_frames
-from tpf_training.datasets.image_folder import list_images
+from tpf_training.datasets.image_folder import Listing, list_pairs
 from tpf_training.datasets.index import SequenceFiles, index_file, read_indexed
 from tpf_training.datasets.record import Clip, DatasetError
 from tpf_training.datasets.splits import is_held_out
@@ -36,14 +36,15 @@ def read_folder(
     for name, folder in find_sequences(root, PARTS, split, skipped):
         if not is_held_out(folder.name):
             with tolerate(skipped):
-                sequences += _targets(name, folder)
+                sequences += find_targets(name, folder)
     clips = read_indexed(sequences, _read, index_file(cache, "folder", root, split) if cache else None, skipped)
     if not clips:
         raise DatasetError(f"{root}: no clips to train on, expected <clip>/{{visible,thermal}}/ and <clip>/boxes.csv")
     return clips
 
 
-def _targets(name: str, folder: Path) -> list[SequenceFiles]:
+def find_targets(name: str, folder: Path) -> list[SequenceFiles]:
+    """One `<name>/<target>` for each box file of the clip in `folder`; DatasetError where there is none."""
     visible, thermal = (folder / part if (folder / part).is_dir() else None for part in PARTS)
     box_files = sorted(path for path in folder.glob("*.csv") if path.name != STAMPS)
     if not box_files:
@@ -52,14 +53,18 @@ def _targets(name: str, folder: Path) -> list[SequenceFiles]:
 
 
 def _read(files: SequenceFiles) -> Clip:
-    listings = [
-        None if folder is None else (folder, list_images(folder)) for folder in (files.visible, files.thermal)
-    ]
-    counts = {folder: len(names) for folder, names in filter(None, listings)}
-    if len(set(counts.values())) > 1:
-        raise DatasetError(", ".join(f"{folder} has {count} frames" for folder, count in counts.items()))
-    folder, count = next(iter(counts.items()))
+    listings, frames, boxes, present = read_target(files)
+    return clip_of_frames(files.name, *listings, frames, np.where(present[:, None], boxes, np.float32(0)))
+
+
+def read_target(
+    files: SequenceFiles,
+) -> tuple[tuple[Listing | None, Listing | None], np.ndarray, np.ndarray, np.ndarray]:
+    """The images of both modalities, and the target's boxes as `read_boxes` gives them."""
+    listings = list_pairs(files.visible, files.thermal)
+    folder, names = next(listing for listing in listings if listing)
+    count = len(names)
     frames, boxes, present = read_boxes(files.boxes)
     if frames[-1] >= count:
         raise DatasetError(f"{files.boxes}: has a box for frame {frames[-1]}, {folder} has {count} frames")
-    return clip_of_frames(files.name, *listings, frames, np.where(present[:, None], boxes, np.float32(0)))
+    return listings, frames, boxes, present

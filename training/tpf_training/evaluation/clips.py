@@ -5,8 +5,9 @@ The targets' files are those that training reads (see `datasets/rgbt_video.py` a
 
 import dataclasses
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -58,16 +59,20 @@ def read_paired(path: Path) -> list[VideoSequence]:
 
     A clip is a folder with `visible.mp4`, `thermal.mp4` and a `<target>.csv` for each target.
     """
+    return [read() for _, read in find_paired(path)]
+
+
+def find_paired(path: Path) -> list[tuple[str, Callable[[], VideoSequence]]]:
+    """As `read_paired`, but of each target its name, `<clip>/<target>`, and what reads it."""
     is_clip = (path / "visible.mp4").exists()
     folders = [path] if is_clip else sorted(video.parent for video in path.glob("*/visible.mp4"))
-    sequences = [
-        _read(f"{folder.name}/{boxes.stem}", boxes, folder / "visible.mp4", folder / "thermal.mp4")
-        for folder in folders
-        for boxes in sorted(folder.glob("*.csv"))
-    ]
-    if not sequences:
+    targets = [(f"{folder.name}/{boxes.stem}", boxes) for folder in folders for boxes in sorted(folder.glob("*.csv"))]
+    if not targets:
         raise DatasetError(f"{path}: no clips, expected visible.mp4, thermal.mp4 and <target>.csv in it or its folders")
-    return sequences
+    return [
+        (name, partial(_read, name, boxes, boxes.with_name("visible.mp4"), boxes.with_name("thermal.mp4")))
+        for name, boxes in targets
+    ]
 
 
 def read_single(list_file: Path) -> list[VideoSequence]:
@@ -88,8 +93,18 @@ def read_single(list_file: Path) -> list[VideoSequence]:
 def _read(name: str, box_file: Path, visible: Path | None = None, thermal: Path | None = None) -> VideoSequence:
     frames, given, shown = read_boxes(box_file)
     size = common_size([video for video in (visible, thermal) if video], box_file, frames[-1])
+    return VideoSequence(name, visible, thermal, *labelled_span(box_file, size, frames, given, shown))
+
+
+def labelled_span(
+    box_file: Path, size: tuple[int, int], frames: np.ndarray, given: np.ndarray, shown: np.ndarray
+) -> tuple[int, np.ndarray, np.ndarray]:
+    """The first frame that shows the target, and from it to the last labelled one `boxes` and `present` of a sequence.
+
+    size: (width, height) of the images; frames, given, shown: of `box_file`, see `read_boxes`.
+    """
     clipped, inside = clip_boxes(given, size)
-    shown &= inside >= INSIDE
+    shown = shown & (inside >= INSIDE)
     if not shown.any():
         raise DatasetError(f"{box_file}: the target is never visible in the {size[0]}x{size[1]} image")
     first = int(frames[shown.argmax()])
@@ -100,7 +115,7 @@ def _read(name: str, box_file: Path, visible: Path | None = None, thermal: Path 
     boxes, present = np.zeros((count, 4)), np.zeros(count, bool)
     boxes[frames[used] - first] = clipped[used]
     present[frames[used] - first] = shown[used]
-    return VideoSequence(name, visible, thermal, first, boxes, present)
+    return first, boxes, present
 
 
 def _decode(video: Path, first: int, count: int, conversion: int) -> Iterator[np.ndarray]:

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from tpf_model.config import variant_names
-from tpf_model.runtime import RUNTIMES
 from tpf_training.evaluation.clips import VideoSequence, read_paired, read_single
 from tpf_training.evaluation.comparison import EXPLANATION, leads, summarise, tables
 from tpf_training.evaluation.degradation import MODALITIES, Degradation
@@ -17,6 +16,7 @@ from tpf_training.evaluation.one_pass import EvaluationError
 from tpf_training.evaluation.peers import NANOTRACK_FILES, PEER_INPUTS, PEERS
 from tpf_training.evaluation.rules import CLIPS, RULES
 from tpf_training.evaluation.table import as_markdown, as_text
+from tpf_training.evaluation.tracker_options import add_tracker_options, tracker_settings, whole_number
 
 SETS = {"paired": "Paired clips", "single": "Single-modality clips (a peer's average is the one image there is)"}
 
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help="file that lists clips, one a line, of the folders visible/ and thermal/ beside it",
     )
-    clips.add_argument("--frames", type=_count(2), metavar="N", help="only the first N frames of each target")
+    clips.add_argument("--frames", type=whole_number(2), metavar="N", help="only the first N frames of each target")
     trackers = parser.add_argument_group("trackers")
     trackers.add_argument(
         "--model",
@@ -63,19 +63,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     trackers.add_argument(
         "--nanotrack", type=Path, metavar="DIR", help=f"folder with {' and '.join(NANOTRACK_FILES)}, for --peer nano"
     )
-    trackers.add_argument("--no-ndtu", action="store_true", help="never update our trackers' dynamic template")
     failing = parser.add_argument_group("a failing camera")
     for kind, meaning in (("black", "is black, and the trackers are not told"), ("absent", "gives no images any more")):
         failing.add_argument(f"--{kind}", choices=MODALITIES, help=f"camera that {meaning}")
         failing.add_argument(
-            f"--{kind}-from", type=_count(1), metavar="N", help="from this frame of each target on, 0 being its first"
+            f"--{kind}-from", type=whole_number(1), metavar="N", help="from this frame of each target on, 0 being its first"
         )
     running = parser.add_argument_group("running and writing")
     running.add_argument("--rules", choices=RULES, default=CLIPS.name, help="what counts (default: %(default)s)")
-    running.add_argument("--runtime", choices=RUNTIMES, default="eager", help="of our trackers (default: %(default)s)")
-    running.add_argument("--device", default="auto", help="of our trackers: auto, cpu, cuda, cuda:N (default: auto)")
-    running.add_argument("--threads", type=_count(1), default=1, help="of each tracker (default: %(default)s)")
-    running.add_argument("--workers", type=_count(1), default=1, help="processes, which slow each other's FPS down")
+    add_tracker_options(running)
+    running.add_argument("--workers", type=whole_number(1), default=1, help="processes, which slow each other's FPS down")
     running.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there")
     running.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there")
 
@@ -119,7 +116,7 @@ def _checked(sequences: list[VideoSequence], frames: int | None) -> list[VideoSe
 
 
 def _entrants(args: argparse.Namespace) -> list[Entrant]:
-    ours = {"ndtu": not args.no_ndtu, "runtime": args.runtime, "device": args.device, "threads": args.threads}
+    ours = tracker_settings(args)
     entrants = [TPFEntrant(model, model, **ours) for model in args.model]
     entrants += [TPFEntrant(name, None, file, **ours) for name, file in args.weights]
     entrants += [
@@ -178,15 +175,6 @@ def _conditions(report: dict) -> str:
         kind = "black" if degradation["black"] else "absent"
         lines.append(f"{degradation['modality']} images are {kind} from each target's frame {degradation['start']} on.")
     return "\n".join(lines)
-
-
-def _count(least: int):
-    def count(text: str) -> int:
-        if not text.isdigit() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number >= {least}")
-        return int(text)
-
-    return count
 
 
 def _named_file(text: str) -> tuple[str, Path]:

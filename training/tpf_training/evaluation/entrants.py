@@ -16,7 +16,7 @@ from tpf_training.evaluation.tpf_tracker import NO_UPDATES, TPFTracker
 class TPFEntrant:
     """One of our models: the variant `model` with its shipped weights, or, with `model` None, what `weights` holds.
 
-    ndtu: whether the dynamic template is updated. runtime, device, threads: see `open_session`.
+    ndtu: whether the dynamic template is updated. runtime, precision, device, threads: see `open_session`.
     """
 
     name: str
@@ -24,14 +24,17 @@ class TPFEntrant:
     weights: Path | None = None
     ndtu: bool = True
     runtime: str = "eager"
+    precision: str = "auto"
     device: str = "auto"
     threads: int = 0
 
-    def open(self) -> OnePassTracker:
+    def open(self) -> TPFTracker:
         """EvaluationError where the model or its weights cannot be loaded, or not run as is asked for."""
         _limit_opencv(self.threads)
         try:
-            session = open_session(self.model, self.device, self.runtime, self.weights, self.threads)
+            session = open_session(
+                self.model, self.device, self.runtime, self.weights, self.threads, precision=self.precision
+            )
         except ValueError as error:
             raise EvaluationError(f"{self.name}: {error}") from error
         return TPFTracker(session, TrackerConfig() if self.ndtu else NO_UPDATES)

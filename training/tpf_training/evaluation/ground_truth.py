@@ -1,6 +1,5 @@
 """The true boxes of a public benchmark, in its published files, with or without the images beside them."""
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,18 @@ import numpy as np
 from tpf_training.datasets.record import DatasetError
 from tpf_training.evaluation.benchmarks import Benchmark, TruthLayout
 from tpf_training.evaluation.number_lines import read_number_lines
+from tpf_training.evaluation.sequence_list import beside, by_name, choose_sequences, list_names
+from tpf_training.evaluation.sequences import Opener, find_openers
 
 DEPTH = 3  # <split>/<group>/<sequence>
-ALL = "all"
+
+
+@dataclass(frozen=True)
+class TruthSequence:
+    """A sequence of a data set of ours, whose boxes are read together with its images."""
+
+    name: str
+    open: Opener
 
 
 @dataclass(frozen=True)
@@ -23,31 +31,37 @@ class TruthFiles:
     files: tuple[Path, ...]
 
 
-def find_truth(root: Path, benchmark: Benchmark, listed: str | None = None) -> tuple[list[TruthFiles], str]:
+Truth = TruthFiles | TruthSequence
+
+
+def find_truth(root: Path, benchmark: Benchmark, listed: str | None = None) -> tuple[list[Truth], str]:
     """The sequences to score, and what chose them, for a report.
 
-    root: the folder of the sequences, or up to two levels above. listed: a file that names sequences, one a line, or
-    ALL; None: the benchmark's test list where one lies in `root` or beside it, and all otherwise. DatasetError names
-    what is missing.
+    root: the folder of the sequences, or up to two levels above. listed: see `choose_sequences`. DatasetError names what
+    is missing.
     """
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
-    found = {truth.name: truth for truth in _find(root, benchmark.truth)}
+    if benchmark.truth is None:
+        openers, by = find_openers(benchmark.name, root, listed=listed)
+        return [TruthSequence(name, open_it) for name, open_it in openers.items()], by
+    found = by_name(((truth.name, truth) for truth in _find(root, benchmark.truth)), root)
     if not found:
         expected = f"<sequence>/{' and '.join(benchmark.truth.boxes)}"
         expected += "".join(f" or {folder}/<sequence>.txt" for folder in benchmark.truth.flat)
         raise DatasetError(f"{root}: no true boxes of {benchmark.name}, expected {expected}")
-    list_file = Path(listed) if listed not in (None, ALL) else None
-    if listed is None:
-        candidates = (_beside(root, name) for name in benchmark.truth.test)
-        list_file = next((path for path in candidates if path), None)
-    if list_file is None:
-        return list(found.values()), "all"
-    return [_named(name, found, list_file) for name in _names(list_file)], str(list_file)
+    chosen, by = choose_sequences(found, root, benchmark.truth.test, listed)
+    return list(chosen.values()), by
 
 
-def read_truth(truth: TruthFiles, benchmark: Benchmark) -> tuple[np.ndarray, ...]:
-    """(N, 4) float64 x, y, w, h of each file, as they are written, also where the target is absent."""
+def read_truth(truth: Truth, benchmark: Benchmark) -> tuple[np.ndarray, ...]:
+    """(N, 4) float64 x, y, w, h of each file, as they are written, also where the target is absent.
+
+    Of data sets of ours: of the frames from the first to the last box, with NaN in those that do not count.
+    """
+    if isinstance(truth, TruthSequence):
+        sequence = truth.open()
+        return (np.where(sequence.present[:, None], sequence.boxes, np.nan).astype(np.float64),)
     read = [read_number_lines(file, (4,)) for file in truth.files]
     if benchmark.truth.corners:
         read = [np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1) for corners in read]
@@ -57,11 +71,13 @@ def read_truth(truth: TruthFiles, benchmark: Benchmark) -> tuple[np.ndarray, ...
     return tuple(read)
 
 
-def read_attributes(root: Path, layout: TruthLayout, names: list[str]) -> dict[str, list[str]]:
+def read_attributes(root: Path, layout: TruthLayout | None, names: list[str]) -> dict[str, list[str]]:
     """By attribute, those of the sequences `names` that have it; empty where there are no files of attributes."""
-    if layout.attribute_lists and (folder := _beside(root, layout.attribute_lists)):
+    if layout is None:
+        return {}
+    if layout.attribute_lists and (folder := beside(root, layout.attribute_lists)):
         return _listed_attributes(folder, layout, names)
-    folders = (_beside(root, name) for name in layout.sequence_attributes)
+    folders = (beside(root, name) for name in layout.sequence_attributes)
     folder = next((path for path in folders if path), None)
     if folder is None:
         return {}
@@ -78,7 +94,7 @@ def read_attributes(root: Path, layout: TruthLayout, names: list[str]) -> dict[s
 
 
 def _listed_attributes(folder: Path, layout: TruthLayout, names: list[str]) -> dict[str, list[str]]:
-    lines = _names(folder / "SequencesName.txt")
+    lines = list_names(folder / "SequencesName.txt")
     wanted, attributes = set(names), {}
     for attribute in layout.attributes:
         file = folder / f"{attribute}.txt"
@@ -107,22 +123,3 @@ def _walk(folder: Path, boxes: tuple[str, ...], depth: int) -> Iterator[TruthFil
             yield TruthFiles(child.name, tuple(child / name for name in boxes))
         elif depth > 1:
             yield from _walk(child, boxes, depth - 1)
-
-
-def _beside(root: Path, name: str) -> Path | None:
-    return next((path for path in (root / name, root.parent / name) if path.exists()), None)
-
-
-def _names(list_file: Path) -> list[str]:
-    try:
-        return [line.strip() for line in list_file.read_text().splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{list_file}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-
-
-def _named(name: str, found: dict[str, TruthFiles], list_file: Path) -> TruthFiles:
-    if name not in found:
-        near = difflib.get_close_matches(name, found, 1)
-        hint = f", did you mean {near[0]}?" if near else ""
-        raise DatasetError(f"{list_file}: there are no true boxes of {name!r}{hint}")
-    return found[name]

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from tpf_training.datasets.record import DatasetError
 from tpf_training.evaluation.benchmarks import BENCHMARKS, Benchmark
-from tpf_training.evaluation.ground_truth import ALL, TruthFiles, find_truth, read_attributes, read_truth
+from tpf_training.evaluation.ground_truth import Truth, find_truth, read_attributes, read_truth
 from tpf_training.evaluation.one_pass import EvaluationError
 from tpf_training.evaluation.result_files import name_results, read_result
 from tpf_training.evaluation.score_report import TrackerTallies, as_document, make_report, write_csv
+from tpf_training.evaluation.sequence_list import ALL
 from tpf_training.evaluation.table import as_markdown, as_text
 from tpf_training.evaluation.tally import tally
 
@@ -20,7 +21,11 @@ INCOMPLETE = 1  # exit status: something could not be scored
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", required=True, choices=BENCHMARKS)
     parser.add_argument(
-        "--gt", required=True, type=Path, metavar="PATH", help="the benchmark's true boxes as published; without images"
+        "--gt",
+        required=True,
+        type=Path,
+        metavar="PATH",
+        help="the benchmark's true boxes as published, without images; of folder and clips with them",
     )
     parser.add_argument(
         "--results",
@@ -40,15 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    benchmark = _benchmark(args.dataset, args.toolkit)
+    benchmark = choose_benchmark(args.dataset, args.toolkit)
     for file in (args.json, args.csv, args.markdown):
         if file and not file.absolute().parent.is_dir():
             raise EvaluationError(f"{file}: there is no folder {file.absolute().parent}")
-    sequences, chosen = find_truth(args.gt, benchmark, args.sequences)
-    names = [sequence.name for sequence in sequences]
-    attributes = read_attributes(args.gt, benchmark.truth, names)
-    trackers = score_results(benchmark, sequences, _folders(args.results), args.cut)
-    report = make_report(benchmark, chosen, trackers, attributes)
+    report = score_folders(benchmark, args.gt, args.sequences, _folders(args.results), args.cut)
     print(as_document(report, as_text))
     if args.json:
         args.json.write_text(json.dumps(report, indent=1) + "\n")
@@ -56,25 +57,42 @@ def run(args: argparse.Namespace) -> int:
         write_csv(report, args.csv)
     if args.markdown:
         args.markdown.write_text(as_document(report, as_markdown) + "\n")
-    failed = sum(len(tracker.failed) for tracker in trackers)
+    failed = sum(len(tracker["failed"]) for tracker in report["trackers"].values())
     if failed:
         print(f"tpf-eval score: {failed} result(s) could not be scored, see above", file=sys.stderr)
     return INCOMPLETE if failed else 0
 
 
+def score_folders(
+    benchmark: Benchmark, gt: Path, listed: str | None, folders: dict[str, Path], cut: bool = False
+) -> dict:
+    """The report (see `make_report`) on the result files in `folders`, by tracker, against the true boxes in `gt`.
+
+    listed: see `choose_sequences`. Errors as of `find_truth` and `score_results`.
+    """
+    sequences, chosen = find_truth(gt, benchmark, listed)
+    attributes = read_attributes(gt, benchmark.truth, [sequence.name for sequence in sequences])
+    return make_report(benchmark, chosen, score_results(benchmark, sequences, folders, cut), attributes)
+
+
 def score_results(
-    benchmark: Benchmark, sequences: list[TruthFiles], folders: dict[str, Path], cut: bool = False
+    benchmark: Benchmark, sequences: list[Truth], folders: dict[str, Path], cut: bool = False
 ) -> list[TrackerTallies]:
     """Every tracker, by name, on every sequence; one sequence is in memory at a time.
 
-    A result file that is missing or damaged fails that sequence of that tracker. DatasetError for damaged true boxes,
+    A result file that is missing or damaged fails that sequence of that tracker, true boxes that are fail it of all.
     EvaluationError for a folder without results.
     """
     names = [sequence.name for sequence in sequences]
     files = {name: name_results(folder, names) for name, folder in folders.items()}
     trackers = [TrackerTallies(name, {}, {}) for name in folders]
     for sequence in sequences:
-        truths = read_truth(sequence, benchmark)
+        try:
+            truths = read_truth(sequence, benchmark)
+        except DatasetError as error:
+            for tracker in trackers:
+                tracker.failed[sequence.name] = str(error)
+            continue
         for tracker in trackers:
             file = files[tracker.name][sequence.name]
             try:
@@ -86,7 +104,8 @@ def score_results(
     return trackers
 
 
-def _benchmark(name: str, toolkit: str | None) -> Benchmark:
+def choose_benchmark(name: str, toolkit: str | None = None) -> Benchmark:
+    """The rules of `toolkit` for the data set `name`, or of its first; EvaluationError where there are none."""
     choices = BENCHMARKS[name]
     if toolkit is None:
         return next(iter(choices.values()))

@@ -26,19 +26,23 @@ class Tally:
 
 
 def tally(boxes: np.ndarray, truths: tuple[np.ndarray, ...], benchmark: Benchmark) -> Tally:
-    """Compare a tracker's boxes with the true ones of one or two modalities, each (N, 4) x, y, w, h in pixels."""
+    """Compare a tracker's boxes with the true ones of one or two modalities, each (N, 4) x, y, w, h in pixels.
+
+    Frames with NaN in a true box do not count.
+    """
+    known = np.all([np.isfinite(truth).all(axis=1) for truth in truths], axis=0)
     rules = benchmark.rules
     pairs = [as_counted(boxes, truth, rules) for truth in truths]
     # Whatever is absent is so by a number that is not positive, be it a coordinate: that is the toolkits' test.
-    present = [np.all(truth > 0, axis=1) if rules.absent_counts else np.ones(len(truth), bool) for _, truth in pairs]
+    present = [known & np.all(truth > 0, axis=1) if rules.absent_counts else known for _, truth in pairs]
     passed = {}
     for curve in benchmark.curves:
         metric, better = _QUANTITIES[curve.quantity]
         values = [np.full(len(truth), -1, truth.dtype) for _, truth in pairs]
         for out, (counted, truth), here in zip(values, pairs, present, strict=True):
             out[here] = metric(counted[here], truth[here])
-        passed[curve.name] = curve.count(values[0] if len(values) == 1 else better(*values))
-    return Tally(len(boxes), passed)
+        passed[curve.name] = curve.count((values[0] if len(values) == 1 else better(*values))[known])
+    return Tally(int(known.sum()), passed)
 
 
 def curves(tallies: list[Tally], benchmark: Benchmark) -> dict[str, np.ndarray]:

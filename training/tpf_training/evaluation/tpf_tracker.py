@@ -15,6 +15,7 @@ class TPFTracker:
     """`tpf_model.tracker.Tracker` as a `OnePassTracker`. Its box is held where it does not believe the frame's."""
 
     def __init__(self, session: TPFSession, config: TrackerConfig = TrackerConfig()):
+        self.info = session.info
         self._tracker = Tracker(session, config)
 
     def init(self, visible: np.ndarray | None, thermal: np.ndarray | None, box: Box) -> None:

@@ -1,0 +1,37 @@
+"""How our trackers run, as command-line options that several verbs share."""
+
+import argparse
+
+from tpf_model.runtime import RUNTIMES
+from tpf_model.runtime.eager import PRECISIONS
+
+
+def add_tracker_options(group: argparse._ArgumentGroup) -> None:
+    """`--no-ndtu`, `--runtime`, `--precision`, `--device` and `--threads`; see `tracker_settings`."""
+    group.add_argument("--no-ndtu", action="store_true", help="never update our trackers' dynamic template")
+    group.add_argument("--runtime", choices=RUNTIMES, default="eager", help="of our trackers (default: %(default)s)")
+    group.add_argument(
+        "--precision",
+        choices=("auto", *PRECISIONS),
+        default="auto",
+        help="of our trackers (default: what the device multiplies in natively)",
+    )
+    group.add_argument("--device", default="auto", help="of our trackers: auto, cpu, cuda, cuda:N (default: auto)")
+    group.add_argument("--threads", type=whole_number(1), default=1, help="of each tracker (default: %(default)s)")
+
+
+def tracker_settings(args: argparse.Namespace) -> dict:
+    """What a `TPFEntrant` takes of the options of `add_tracker_options`."""
+    shared = {name: getattr(args, name) for name in ("runtime", "precision", "device", "threads")}
+    return {"ndtu": not args.no_ndtu, **shared}
+
+
+def whole_number(least: int):
+    """An argument's type: a whole number >= `least`."""
+
+    def number(text: str) -> int:
+        if not text.isdigit() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number >= {least}")
+        return int(text)
+
+    return number
