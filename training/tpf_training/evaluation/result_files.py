@@ -20,17 +20,23 @@ def result_file(folder: Path, sequence: str) -> Path:
     return folder / f"{sequence}.txt"
 
 
+def damage_file(folder: Path, sequence: str) -> Path:
+    """Where it says why there are no boxes of `sequence`: which file of the data set is damaged."""
+    return folder / f"{sequence}.damaged"
+
+
 def write_result(folder: Path, sequence: str, run: Run) -> None:
     """Write `<sequence>.txt`, a line x y w h a frame, and `<sequence>_time.txt`, the seconds a frame, as pytracking does.
 
     The first line is the given box, and how long the tracker's initialisation took. Tabs between numbers; boxes have 4
     decimals, seconds 6.
     """
-    _write_lines(folder / f"{sequence}{TIMES}.txt", (f"{seconds:.6f}" for seconds in run.seconds))
-    _write_lines(result_file(folder, sequence), ("\t".join(f"{value:.4f}" for value in box) for box in run.boxes))
+    write_lines(folder / f"{sequence}{TIMES}.txt", (f"{seconds:.6f}" for seconds in run.seconds))
+    write_lines(result_file(folder, sequence), ("\t".join(f"{value:.4f}" for value in box) for box in run.boxes))
 
 
-def _write_lines(file: Path, lines: Iterable[str]) -> None:
+def write_lines(file: Path, lines: Iterable[str]) -> None:
+    """Write `file`, which is there only when it is whole, also where the process is killed."""
     part = file.with_suffix(f".{os.getpid()}.part")
     part.write_text("".join(f"{line}\n" for line in lines))
     part.replace(file)

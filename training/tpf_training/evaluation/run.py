@@ -15,7 +15,7 @@ from tpf_training.datasets.record import DatasetError
 from tpf_training.evaluation.benchmarks import Benchmark
 from tpf_training.evaluation.entrants import TPFEntrant
 from tpf_training.evaluation.one_pass import EvaluationError, Run, Sequence
-from tpf_training.evaluation.result_files import result_file, write_result
+from tpf_training.evaluation.result_files import damage_file, result_file, write_lines, write_result
 from tpf_training.evaluation.run_jobs import Job, open_tracker, run_jobs
 from tpf_training.evaluation.run_record import device_name, join_run, tracker_record
 from tpf_training.evaluation.run_shares import Rank, share_of, this_rank
@@ -52,36 +52,39 @@ def run(args: argparse.Namespace) -> int:
     workers = args.workers or len(devices)
     if workers < len(devices):
         raise EvaluationError(f"--workers {workers} cannot use {len(devices)} devices: give as many, or more")
-    name, weights = args.model or args.weights.stem, args.weights or shipped_weights(args.model)
+    tracker, weights = args.model or args.weights.stem, args.weights or shipped_weights(args.model)
     tests = benchmark.truth.test if benchmark.truth else ()
     openers, _ = find_openers(args.dataset, args.root, tests, args.sequences)
-    entrant = TPFEntrant(name, args.model, args.weights, **{**tracker_settings(args), "device": devices[0]})
+    entrant = TPFEntrant(tracker, args.model, args.weights, **{**tracker_settings(args), "device": devices[0]})
     info = open_tracker(entrant).info
     settings = {
         "dataset": args.dataset,
         **tracker_record(info, weights, entrant.ndtu, entrant.threads),
         "sequences": list(openers),
     }
-    out = args.out or Path("results", args.dataset, name)
-    join_run(out, name, args.root, settings, device_name(info))
-    sequences, damaged = _open_all(openers)
+    out = args.out or Path("results", args.dataset, tracker)
+    join_run(out, tracker, args.root, settings, device_name(info))
+    sequences, unopened = _open_all(openers)
     share = share_of({name: len(sequence.boxes) for name, sequence in sequences.items()}, rank)
-    if rank.index > 0:
-        damaged.clear()  # which all see; the first says so
-    for error in damaged.values():
-        _say(error)
+    for name in share:
+        damage_file(out, name).unlink(missing_ok=True)  # of an earlier start: it is tried again
+    for name, reason in unopened.items() if rank.index == 0 else ():
+        write_lines(damage_file(out, name), [reason])
+        _say(reason)
     todo = [Job(entrant, sequences[name]) for name in share if not result_file(out, name).is_file()]
     whose = f"process {rank.index + 1} of {rank.count}: " if rank.count > 1 else ""
     _say(f"{whose}{len(share)} of {len(openers)} sequences, {len(share) - len(todo)} of them done before, to {out}")
-    damaged |= _track(todo, out, workers, devices)
-    join_run(out, name, args.root, settings, device_name(info))
-    missing = [name for name in sequences if name not in damaged and not result_file(out, name).is_file()]
+    _track(todo, out, workers, devices)
+    join_run(out, tracker, args.root, settings, device_name(info))
+    left = [name for name in openers if not result_file(out, name).is_file()]
+    damaged = [name for name in left if damage_file(out, name).is_file()]
+    if len(left) > len(damaged):
+        # Not a failure even with damage, at which torchrun would end the others.
+        _say(f"{len(left) - len(damaged)} sequences are still the other processes'; then: {_score_command(args, out)}")
+        return 0
     if damaged:
         _say(f"{len(damaged)} damaged sequence(s) without results: {', '.join(damaged)}")
-    if missing:
-        _say(f"{len(missing)} sequences are still the other processes' to do; then: {_score_command(args, out)}")
-        return INCOMPLETE if damaged else 0
-    scored = _score(args, benchmark, name, out, sequences)
+    scored = _score(args, benchmark, tracker, out, sequences)
     return INCOMPLETE if damaged or not scored else 0
 
 
@@ -112,10 +115,9 @@ def _open_all(openers: dict[str, Opener]) -> tuple[dict[str, Sequence], dict[str
     return sequences, damaged
 
 
-def _track(jobs: list[Job], out: Path, workers: int, devices: list[str]) -> dict[str, str]:
-    """Run `jobs`, write each one's result as it ends, and return the damaged sequences with the reason."""
+def _track(jobs: list[Job], out: Path, workers: int, devices: list[str]) -> None:
+    """Run `jobs` and write each one's result, or its damage, as it ends."""
     started, done, total = time.monotonic(), 0, sum(len(job.sequence.boxes) for job in jobs)
-    damaged = {}
     for number, (job, outcome) in enumerate(run_jobs(jobs, min(workers, max(1, len(jobs))), devices), start=1):
         name, frames = job.sequence.name, len(job.sequence.boxes)
         done += frames
@@ -123,14 +125,14 @@ def _track(jobs: list[Job], out: Path, workers: int, devices: list[str]) -> dict
             write_result(out, name, outcome)
             text = f"{frames} frames, {(frames - 1) / outcome.seconds[1:].sum():.1f} FPS"
         else:
-            damaged[name] = text = str(outcome)
+            text = str(outcome)
+            write_lines(damage_file(out, name), [text])
         left = timedelta(seconds=round((time.monotonic() - started) * (total - done) / done))
         _say(f"[{number}/{len(jobs)}] {name}: {text}; {left} left")
-    return damaged
 
 
 def _score(
-    args: argparse.Namespace, benchmark: Benchmark, name: str, out: Path, sequences: dict[str, Sequence]
+    args: argparse.Namespace, benchmark: Benchmark, tracker: str, out: Path, sequences: dict[str, Sequence]
 ) -> bool:
     """Print the scores where there are true boxes; whether all that could be scored was."""
     unlabelled = next((name for name, sequence in sequences.items() if not sequence.present[1:].any()), None)
@@ -138,12 +140,12 @@ def _score(
         _say(f"not scored: of {unlabelled} only the first box is known")
         return True
     try:
-        report = score_folders(benchmark, args.root, args.sequences, {name: out})
+        report = score_folders(benchmark, args.root, args.sequences, {tracker: out})
     except (DatasetError, EvaluationError) as error:
         _say(f"not scored: {error}")
         return False
     print(as_document(report, as_text))
-    return not report["trackers"][name]["failed"]
+    return not report["trackers"][tracker]["failed"]
 
 
 def _score_command(args: argparse.Namespace, out: Path) -> str:

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import os
 import platform
 from importlib import metadata
 from pathlib import Path
 
 from tpf_model.runtime import SessionInfo
 from tpf_training.evaluation.one_pass import EvaluationError
+from tpf_training.evaluation.result_files import write_lines
 
 RECORD = "run.json"
 
@@ -54,9 +54,7 @@ def join_run(folder: Path, tracker: str, root: Path, settings: dict, device: str
         record = {"tracker": tracker, "root": str(root.absolute()), "settings": settings, "devices": []}
     if device not in record["devices"]:
         record["devices"] = sorted([*record["devices"], device])
-        part = file.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps(record, indent=1) + "\n")
-        part.replace(file)
+        write_lines(file, [json.dumps(record, indent=1)])
 
 
 def _read(file: Path) -> dict:
