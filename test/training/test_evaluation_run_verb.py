@@ -175,7 +175,7 @@ def test_a_killed_run_goes_on_where_it_was_and_shares_make_one_result(tmp_path, 
     assert before == {name: (killed / name).stat().st_mtime_ns for name in before}
     # The same by two ranks, the second of which ends last.
     monkeypatch.setenv("WORLD_SIZE", "2")
-    for rank, said in (("0", "2 sequences are still the other processes'; then: tpf-eval score"), ("1", "")):
+    for rank, said in (("0", "2 sequence(s) are still the other processes'; then: tpf-eval score"), ("1", "")):
         monkeypatch.setenv("RANK", rank)
         assert main(command("lasher", data, shared)) == 0
         there, progress = capsys.readouterr()
