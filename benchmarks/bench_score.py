@@ -66,8 +66,8 @@ def main() -> None:
         for count in (SEQUENCES // 4, SEQUENCES):
             results = [str(path) for path in sorted(root.glob("tracker*"))]
             options = ["--toolkit", arguments.toolkit, "--sequences", str(root / f"list{count}.txt")]
-            command = ["-m", COMMAND, "score", "--dataset", "lasher", "--gt", str(root), *options, "--results", *results]
-            seconds, peak = measure(command)
+            command = ["-m", COMMAND, "score", "--dataset", "lasher", "--gt", str(root), *options]
+            seconds, peak = measure([*command, "--results", *results])
             peaks.append(peak)
             print(f"{count} sequences, {arguments.trackers} tracker(s): {seconds:.2f} s, {peak:.0f} MB at most")
         print(f"ratio of peak memory: {peaks[1] / peaks[0]:.2f}")

@@ -155,13 +155,13 @@ def test_a_killed_run_goes_on_where_it_was_and_shares_make_one_result(tmp_path, 
         file.unlink()
         os.mkfifo(file)
     arguments = [sys.executable, "-m", "tpf_training.evaluation.cli", *command("lasher", data, killed, "--workers", 2)]
-    process = subprocess.Popen(arguments, stderr=subprocess.PIPE)
+    process = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: (killed / "a.txt").exists())
         workers = children_of(process.pid)
     finally:
         process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.wait()
     assert boxes_of(killed).keys() == {"a.txt"}
     wait_until(lambda: not any(map(is_running, workers)))
     assert len(workers) >= 2
@@ -250,6 +250,8 @@ def test_a_run_with_other_settings_is_refused_with_the_difference(tmp_path, caps
     (out / "run.json").unlink()
     assert main(command("rgbt210", tmp_path / "data", out)) == 2
     assert "but no run.json: give --out a folder of its own" in capsys.readouterr().err
+    assert main(command("rgbt210", tmp_path / "data", out / "walk.txt")) == 2
+    assert "walk.txt: cannot be made a folder: File exists" in capsys.readouterr().err
     for more, said in (
         (["--devices", "cpu"], "--device and --devices exclude each other"),
         (["--sequences", tmp_path / "none.txt"], "none.txt: cannot be read: No such file"),

@@ -67,12 +67,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for kind, meaning in (("black", "is black, and the trackers are not told"), ("absent", "gives no images any more")):
         failing.add_argument(f"--{kind}", choices=MODALITIES, help=f"camera that {meaning}")
         failing.add_argument(
-            f"--{kind}-from", type=whole_number(1), metavar="N", help="from this frame of each target on, 0 being its first"
+            f"--{kind}-from",
+            type=whole_number(1),
+            metavar="N",
+            help="from this frame of each target on, 0 being its first",
         )
     running = parser.add_argument_group("running and writing")
     running.add_argument("--rules", choices=RULES, default=CLIPS.name, help="what counts (default: %(default)s)")
     add_tracker_options(running)
-    running.add_argument("--workers", type=whole_number(1), default=1, help="processes, which slow each other's FPS down")
+    running.add_argument(
+        "--workers", type=whole_number(1), default=1, help="processes, which slow each other's FPS down"
+    )
     running.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there")
     running.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there")
 

@@ -37,8 +37,8 @@ Truth = TruthFiles | TruthSequence
 def find_truth(root: Path, benchmark: Benchmark, listed: str | None = None) -> tuple[list[Truth], str]:
     """The sequences to score, and what chose them, for a report.
 
-    root: the folder of the sequences, or up to two levels above. listed: see `choose_sequences`. DatasetError names what
-    is missing.
+    root: the folder of the sequences, or up to two levels above. listed: see `choose_sequences`. DatasetError names
+    what is missing.
     """
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")

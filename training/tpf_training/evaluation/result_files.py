@@ -26,7 +26,7 @@ def damage_file(folder: Path, sequence: str) -> Path:
 
 
 def write_result(folder: Path, sequence: str, run: Run) -> None:
-    """Write `<sequence>.txt`, a line x y w h a frame, and `<sequence>_time.txt`, the seconds a frame, as pytracking does.
+    """Write `<sequence>.txt`, a line x y w h a frame, and `<sequence>_time.txt`, the seconds a frame (as pytracking).
 
     The first line is the given box, and how long the tracker's initialisation took. Tabs between numbers; boxes have 4
     decimals, seconds 6.
@@ -46,8 +46,8 @@ def name_results(folder: Path, names: list[str]) -> dict[str, Path]:
     """The file of each sequence in `names`, which need not be there.
 
     Files are called `<sequence>.txt`, or with a prefix and a suffix that all of them share, as in public archives, e.g.
-    `<tracker>_<sequence>.txt`. Files of times, `<sequence>_time.txt`, are none of them. EvaluationError where the folder
-    holds no file of any of them.
+    `<tracker>_<sequence>.txt`. Files of times, `<sequence>_time.txt`, are none. EvaluationError where the folder holds no
+    file of any of them.
     """
     if not folder.is_dir():
         raise EvaluationError(f"{folder}: no such folder")

@@ -80,7 +80,8 @@ def run(args: argparse.Namespace) -> int:
     damaged = [name for name in left if damage_file(out, name).is_file()]
     if len(left) > len(damaged):
         # Not a failure even with damage, at which torchrun would end the others.
-        _say(f"{len(left) - len(damaged)} sequence(s) are still the other processes'; then: {_score_command(args, out)}")
+        others = len(left) - len(damaged)
+        _say(f"{others} sequence(s) are still the other processes'; then: {_score_command(args, out)}")
         return 0
     if damaged:
         _say(f"{len(damaged)} damaged sequence(s) without results: {', '.join(damaged)}")

@@ -42,7 +42,10 @@ def join_run(folder: Path, tracker: str, root: Path, settings: dict, device: str
     the names of those that took part. EvaluationError where the run there has other settings, with the first that
     differs, or there are result files of unknown origin.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EvaluationError(f"{folder}: cannot be made a folder: {error.strerror}") from error
     file = folder / RECORD
     if file.exists():
         record = _read(file)

@@ -28,7 +28,8 @@ def this_rank(environment: Mapping[str, str] = os.environ) -> Rank:
         if index in environment and count in environment:
             said = [environment[index], environment[count], environment.get(local, "0")]
             if not all(text.isdigit() for text in said) or not int(said[0]) < int(said[1]):
-                raise EvaluationError(f"{launcher}: {index}={said[0]}, {count}={said[1]}, {local}={said[2]} make no sense")
+                values = ", ".join(f"{name}={value}" for name, value in zip((index, count, local), said))
+                raise EvaluationError(f"{launcher}: {values} make no sense")
             return Rank(*map(int, said))
     return Rank()
 

@@ -63,8 +63,8 @@ def find_openers(
 ) -> tuple[dict[str, Opener], str]:
     """By name, what opens each sequence that counts, and what chose them (see `choose_sequences`).
 
-    dataset: one of DATASETS. root: as in training (`lasher` .. `folder`; of the benchmarks also up to two levels above the
-    sequences), or a clip or a folder of clips (`clips`, see `read_paired`). DatasetError where nothing is found.
+    dataset: one of DATASETS. root: as in training (`lasher` .. `folder`), also up to two levels above the sequences; of
+    `clips` a clip or a folder of them (see `read_paired`). DatasetError where nothing is found.
     """
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")

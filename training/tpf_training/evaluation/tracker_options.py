@@ -3,7 +3,7 @@
 import argparse
 
 from tpf_model.runtime import RUNTIMES
-from tpf_model.runtime.eager import PRECISIONS
+from tpf_model.runtime.precision import PRECISIONS
 
 
 def add_tracker_options(group: argparse._ArgumentGroup) -> None:
