@@ -46,8 +46,8 @@ def name_results(folder: Path, names: list[str]) -> dict[str, Path]:
     """The file of each sequence in `names`, which need not be there.
 
     Files are called `<sequence>.txt`, or with a prefix and a suffix that all of them share, as in public archives, e.g.
-    `<tracker>_<sequence>.txt`. Files of times, `<sequence>_time.txt`, are none. EvaluationError where the folder holds no
-    file of any of them.
+    `<tracker>_<sequence>.txt`. Files of times, `<sequence>_time.txt`, are none. EvaluationError where the folder
+    holds no file of any of them.
     """
     if not folder.is_dir():
         raise EvaluationError(f"{folder}: no such folder")
