@@ -141,7 +141,7 @@ def _score(
         _say(f"not scored: of {unlabelled} only the first box is known")
         return True
     try:
-        report = score_folders(benchmark, args.root, args.sequences, {tracker: out})
+        report = score_folders(benchmark, args.root, args.sequences, {tracker: out}).report
     except (DatasetError, EvaluationError) as error:
         _say(f"not scored: {error}")
         return False

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tpf_model.runtime import SessionInfo
 from tpf_training.evaluation.one_pass import EvaluationError
+from tpf_training.evaluation.output_folder import make_folder
 from tpf_training.evaluation.result_files import write_lines
 
 RECORD = "run.json"
@@ -42,10 +43,7 @@ def join_run(folder: Path, tracker: str, root: Path, settings: dict, device: str
     the names of those that took part. EvaluationError where the run there has other settings, with the first that
     differs, or there are result files of unknown origin.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EvaluationError(f"{folder}: cannot be made a folder: {error.strerror}") from error
+    make_folder(folder)
     file = folder / RECORD
     if file.exists():
         record = _read(file)

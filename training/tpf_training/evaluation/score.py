@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from tpf_training.datasets.record import DatasetError
@@ -16,17 +17,19 @@ from tpf_training.evaluation.table import as_markdown, as_text
 from tpf_training.evaluation.tally import tally
 
 INCOMPLETE = 1  # exit status: something could not be scored
+GT_HELP = "the benchmark's true boxes as published, without images; of folder and clips with them"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_result_arguments(parser, "gt", GT_HELP)
+    for kind in ("json", "csv", "markdown"):
+        parser.add_argument(f"--{kind}", type=Path, metavar="FILE", help="write the numbers there")
+
+
+def add_result_arguments(parser: argparse.ArgumentParser, root: str, root_help: str) -> None:
+    """What is scored, for every verb that scores. root: the name of the option for the data set's folder."""
     parser.add_argument("--dataset", required=True, choices=BENCHMARKS)
-    parser.add_argument(
-        "--gt",
-        required=True,
-        type=Path,
-        metavar="PATH",
-        help="the benchmark's true boxes as published, without images; of folder and clips with them",
-    )
+    parser.add_argument(f"--{root}", dest="root", required=True, type=Path, metavar="PATH", help=root_help)
     parser.add_argument(
         "--results",
         required=True,
@@ -40,16 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sequences", metavar="FILE", help=f"list of the sequences that count, or {ALL!r} (default: test list)"
     )
     parser.add_argument("--cut", action="store_true", help="leave out lines beyond the last frame, as the toolkits do")
-    for kind in ("json", "csv", "markdown"):
-        parser.add_argument(f"--{kind}", type=Path, metavar="FILE", help="write the numbers there")
 
 
 def run(args: argparse.Namespace) -> int:
-    benchmark = choose_benchmark(args.dataset, args.toolkit)
     for file in (args.json, args.csv, args.markdown):
         if file and not file.absolute().parent.is_dir():
             raise EvaluationError(f"{file}: there is no folder {file.absolute().parent}")
-    report = score_folders(benchmark, args.gt, args.sequences, _folders(args.results), args.cut)
+    report = score_arguments(args).report
     print(as_document(report, as_text))
     if args.json:
         args.json.write_text(json.dumps(report, indent=1) + "\n")
@@ -63,29 +63,49 @@ def run(args: argparse.Namespace) -> int:
     return INCOMPLETE if failed else 0
 
 
+@dataclass(frozen=True)
+class Scored:
+    """What was scored, and the numbers, see `make_report`.
+
+    folders: of results, by tracker, in the order given. files: in them, by tracker and sequence.
+    """
+
+    benchmark: Benchmark
+    sequences: list[Truth]
+    folders: dict[str, Path]
+    files: dict[str, dict[str, Path]]
+    report: dict
+
+
+def score_arguments(args: argparse.Namespace) -> Scored:
+    """What the arguments of `add_result_arguments` ask for; errors as of `score_folders`."""
+    benchmark = choose_benchmark(args.dataset, args.toolkit)
+    return score_folders(benchmark, args.root, args.sequences, _folders(args.results), args.cut)
+
+
 def score_folders(
     benchmark: Benchmark, gt: Path, listed: str | None, folders: dict[str, Path], cut: bool = False
-) -> dict:
-    """The report (see `make_report`) on the result files in `folders`, by tracker, against the true boxes in `gt`.
+) -> Scored:
+    """The result files in `folders`, by tracker, against the true boxes in `gt`.
 
-    listed: see `choose_sequences`. Errors as of `find_truth` and `score_results`.
+    listed: see `choose_sequences`. Errors as of `find_truth`; EvaluationError for a folder without results.
     """
     sequences, chosen = find_truth(gt, benchmark, listed)
-    attributes = read_attributes(gt, benchmark.truth, [sequence.name for sequence in sequences])
-    return make_report(benchmark, chosen, score_results(benchmark, sequences, folders, cut), attributes)
+    names = [sequence.name for sequence in sequences]
+    attributes = read_attributes(gt, benchmark.truth, names)
+    files = {name: name_results(folder, names) for name, folder in folders.items()}
+    trackers = score_results(benchmark, sequences, files, cut)
+    return Scored(benchmark, sequences, folders, files, make_report(benchmark, chosen, trackers, attributes))
 
 
 def score_results(
-    benchmark: Benchmark, sequences: list[Truth], folders: dict[str, Path], cut: bool = False
+    benchmark: Benchmark, sequences: list[Truth], files: dict[str, dict[str, Path]], cut: bool = False
 ) -> list[TrackerTallies]:
-    """Every tracker, by name, on every sequence; one sequence is in memory at a time.
+    """Every tracker on every sequence; one sequence is in memory at a time. files: by tracker and sequence.
 
     A result file that is missing or damaged fails that sequence of that tracker, true boxes that are fail it of all.
-    EvaluationError for a folder without results.
     """
-    names = [sequence.name for sequence in sequences]
-    files = {name: name_results(folder, names) for name, folder in folders.items()}
-    trackers = [TrackerTallies(name, {}, {}) for name in folders]
+    trackers = [TrackerTallies(name, {}, {}) for name in files]
     for sequence in sequences:
         try:
             truths = read_truth(sequence, benchmark)

@@ -68,14 +68,14 @@ def as_document(report: dict, layout: Layout) -> str:
     trackers, names = report["trackers"], list(report["thresholds"])
     rows = [
         [name, f"{len(tracker['sequences'])}/{report['sequences']}"]
-        + [_percent((tracker["scores"] or {}).get(score)) for score in names]
+        + [percent((tracker["scores"] or {}).get(score)) for score in names]
         for name, tracker in trackers.items()
     ]
-    parts = [_conditions(report), layout(["tracker", "sequences", *names], rows)]
+    parts = [conditions(report), layout(["tracker", "sequences", *names], rows)]
     attributes = {attribute: None for tracker in trackers.values() for attribute in tracker["attributes"]}
     for score in names if attributes else ():
         groups = [tracker["attributes"] for tracker in trackers.values()]
-        rows = [[name, *(_percent(group.get(name, {}).get(score)) for group in groups)] for name in attributes]
+        rows = [[name, *(percent(group.get(name, {}).get(score)) for group in groups)] for name in attributes]
         parts.append(layout([f"{score} by attribute", *trackers], rows))
     failed = [f"- {name}: {reason}" for name, tracker in trackers.items() for reason in tracker["failed"].values()]
     if failed:
@@ -100,11 +100,13 @@ def _rows(report: dict) -> Iterator[list]:
             yield [name, kind, key, count, *(repr(numbers[s]) if s in numbers else "" for s in report["thresholds"])]
 
 
-def _conditions(report: dict) -> str:
+def conditions(report: dict) -> str:
+    """What the numbers are of, in a sentence."""
     over = "shares of all frames" if report["pooled"] else "means over sequences"
     what = f"{report['benchmark']}, sequences: {report['sequences']} ({report['chosen_by']})"
     return f"{what}, in %, {over}, by the rules of the toolkit {report['toolkit']!r}."
 
 
-def _percent(share: float | None) -> str:
+def percent(share: float | None) -> str:
+    """As the tables show it."""
     return "-" if share is None else f"{100 * share:.2f}"

@@ -30,19 +30,34 @@ def tally(boxes: np.ndarray, truths: tuple[np.ndarray, ...], benchmark: Benchmar
 
     Frames with NaN in a true box do not count.
     """
-    known = np.all([np.isfinite(truth).all(axis=1) for truth in truths], axis=0)
+    counts, values = frames_that_count(truths), measure(boxes, truths, benchmark)
+    passed = {curve.name: curve.count(values[curve.quantity][counts]) for curve in benchmark.curves}
+    return Tally(int(counts.sum()), passed)
+
+
+def frames_that_count(truths: tuple[np.ndarray, ...]) -> np.ndarray:
+    """(N,) bool: those whose true boxes are all known."""
+    return np.all([np.isfinite(truth).all(axis=1) for truth in truths], axis=0)
+
+
+def measure(boxes: np.ndarray, truths: tuple[np.ndarray, ...], benchmark: Benchmark) -> dict[str, np.ndarray]:
+    """(N,) values of each quantity of the benchmark's curves; arguments as those of `tally`.
+
+    -1 in frames that do not count, and where the target is absent.
+    """
+    known = frames_that_count(truths)
     rules = benchmark.rules
     pairs = [as_counted(boxes, truth, rules) for truth in truths]
     # Whatever is absent is so by a number that is not positive, be it a coordinate: that is the toolkits' test.
     present = [known & np.all(truth > 0, axis=1) if rules.absent_counts else known for _, truth in pairs]
-    passed = {}
-    for curve in benchmark.curves:
-        metric, better = _QUANTITIES[curve.quantity]
+    measured = {}
+    for quantity in {curve.quantity: None for curve in benchmark.curves}:
+        metric, better = _QUANTITIES[quantity]
         values = [np.full(len(truth), -1, truth.dtype) for _, truth in pairs]
         for out, (counted, truth), here in zip(values, pairs, present, strict=True):
             out[here] = metric(counted[here], truth[here])
-        passed[curve.name] = curve.count((values[0] if len(values) == 1 else better(*values))[known])
-    return Tally(int(known.sum()), passed)
+        measured[quantity] = values[0] if len(values) == 1 else better(*values)
+    return measured
 
 
 def curves(tallies: list[Tally], benchmark: Benchmark) -> dict[str, np.ndarray]:
