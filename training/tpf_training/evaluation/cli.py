@@ -10,6 +10,7 @@ VERBS = {
     "run": "one of our trackers over a data set, to result files that every toolkit reads, and their scores",
     "compare": "our trackers and others' on labelled clips, side by side",
     "plot": "figures of result files: curves, attributes, speed against accuracy",
+    "report": "a page about one run: scores, figures, the worst sequences in pictures",
     "score": "result files against a benchmark's true boxes, by its own rules",
 }
 INTERRUPTED = 130  # the shell's exit status for SIGINT
