@@ -11,21 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rosbags.highlevel import AnyReader
-from rosbags.typesys import Stores, get_typestore
 
+from tpf_ros.bag_types import COMPRESSED, IMAGE, TYPES
 from tpf_ros.sources.bag import bag_files
 
 _PERIOD = 1_000_000_000  # ns, of a single visible image that is played again
 STAMPED_TYPES = {
-    "sensor_msgs/msg/Image": "image",
-    "sensor_msgs/msg/CompressedImage": "image",
+    IMAGE: "image",
+    COMPRESSED: "image",
     "sensor_msgs/msg/CameraInfo": "info",
 }
 
 
 def open_bag(bag: Path) -> AnyReader:
     """A reader for a rosbag2 folder or file; sqlite bags of older releases do not carry their message definitions."""
-    return AnyReader(bag_files(bag), default_typestore=get_typestore(Stores.ROS2_HUMBLE))
+    return AnyReader(bag_files(bag), default_typestore=TYPES)
 
 
 def read_stamp(message: bytes) -> int:

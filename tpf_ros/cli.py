@@ -11,9 +11,10 @@ from tpf_ros.command_error import INTERRUPTED, CommandError
 
 # A verb's module is imported only when the verb is asked for: `tpf --help` is instant, and `tpf track` needs no ROS.
 VERBS = {
-    "track": "track a target in files: videos, folders of frames or rosbags (needs no ROS)",
+    "track": "track one target in images of any kind, boxes out: videos, folders of frames, rosbags (needs no ROS)",
     "info": "describe a model: parameters, sizes, runtime, where its weights come from (needs no ROS)",
-    "replay": "play a rosbag to the node in real time and report boxes, latency and scores",
+    "replay": "judge rosbags: play them to the node over DDS, or --offline, and report boxes, latency and scores",
+    "convert": "turn a sequence of a data set into a rosbag and back, stamps and boxes kept (needs no ROS)",
     "demo": "the whole path on the clip that ships: bag, node, replay, report",
 }
 TERMINATED = 143  # the shell's exit status for SIGTERM

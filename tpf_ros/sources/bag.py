@@ -1,49 +1,55 @@
 """One image topic of a rosbag2 (mcap or sqlite3), decoded as the node decodes it. Needs no ROS."""
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from rosbags.highlevel import AnyReader
-from rosbags.typesys import Stores, get_typestore
 
 from tpf_ros.bad_image import BadImage
+from tpf_ros.bag_types import COMPRESSED, IMAGE, TYPES
 from tpf_ros.image_decoding import decode_thermal, decode_visible
 from tpf_ros.sources.source import Item, Modality, SourceError
 
-IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+IMAGE_TYPES = (IMAGE, COMPRESSED)
 SUFFIXES = (".mcap", ".db3")
 
 
 class BagSource:
     """The messages of `topic`, Image or CompressedImage, in the order in which they were recorded.
 
-    Without a topic it is the only one that has the modality in its name, or the only one that has not the other's.
+    Without a topic it is /MODALITY/image, or the only one that has the modality in its name, or the only one that has
+    not the other's.
     """
 
     def __init__(self, path: Path, topic: str | None, modality: Modality):
         self._path, self._modality = path, modality
-        with self._reader() as reader:
+        with open_reader(path) as reader:
             counts = _image_topics(reader)
-            self._topic = _choose(path, topic, modality, counts)
-            self.count = counts[self._topic]
-            self.name = f"{path}:{self._topic}"
+            self.topic = _choose(path, topic, modality, counts)
+            self.count = counts[self.topic]
+            self.name = f"{path}:{self.topic}"
             if not self.count:
                 raise SourceError(f"{self.name} has no messages")
             seconds = self._duration(reader) / 1e9 if self.count > 1 else 0
         self.rate = (self.count - 1) / seconds if seconds else 1.0
 
     def __iter__(self) -> Iterator[Item]:
-        with self._reader() as reader:
+        with open_reader(self._path) as reader:
             index = 0
             for stamp, arrival, message in self._messages(reader):
                 name = f"{self.name}: message {index}"
-                yield Item(name, stamp, arrival, partial(self._decode, message, name))
+                yield Item(name, stamp, arrival, partial(self._decode, message, name), self._encoded(message))
                 index += 1
             if index != self.count:  # rosbags passes over what it cannot make out
                 raise SourceError(f"{self.name} is damaged: of its {self.count} messages {index} can be read")
+
+    def stamps(self) -> np.ndarray:
+        """(count,) int64 ns, of the headers; SourceError as in iterating."""
+        return np.array([item.stamp_ns for item in self], dtype=np.int64)
 
     def _messages(self, reader: AnyReader) -> Iterator[tuple]:
         """(stamp, arrival, message) each."""
@@ -56,7 +62,7 @@ class BagSource:
             raise SourceError(f"{self.name} is damaged: {error}") from error
 
     def _connections(self, reader: AnyReader) -> list:
-        return [connection for connection in reader.connections if connection.topic == self._topic]
+        return [connection for connection in reader.connections if connection.topic == self.topic]
 
     def _duration(self, reader: AnyReader) -> int:
         """From the first message to the last one, ns. Other topics of the bag may begin earlier and go on longer."""
@@ -80,17 +86,23 @@ class BagSource:
         except BadImage as error:
             raise SourceError(f"{name} is damaged: {error}") from error
 
-    @contextmanager
-    def _reader(self) -> Iterator[AnyReader]:
-        try:
-            reader = AnyReader(bag_files(self._path), default_typestore=get_typestore(Stores.ROS2_HUMBLE))
-            reader.open()
-        except Exception as error:  # as above
-            raise SourceError(f"{self._path} is not a rosbag that can be read: {error}") from error
-        try:
-            yield reader
-        finally:
-            reader.close()
+    def _encoded(self, message) -> Callable[[], bytes] | None:
+        swapped = self._modality == "visible" and "compressed rgb" in getattr(message, "format", "")
+        return partial(bytes, message.data) if hasattr(message, "format") and not swapped else None
+
+
+@contextmanager
+def open_reader(path: Path) -> Iterator[AnyReader]:
+    """A reader of the bag; SourceError where it is none."""
+    try:
+        reader = AnyReader(bag_files(path), default_typestore=TYPES)
+        reader.open()
+    except Exception as error:  # whatever its parsers raise where bytes are wrong
+        raise SourceError(f"{path} is not a rosbag that can be read: {error}") from error
+    try:
+        yield reader
+    finally:
+        reader.close()
 
 
 def is_bag(path: Path) -> bool:
@@ -114,12 +126,21 @@ def _image_topics(reader: AnyReader) -> dict[str, int]:
     return counts
 
 
+def nearest(topic: str, topics: Iterable[str]) -> str:
+    """The nearest of the names as a question, empty where none is near."""
+    near = difflib.get_close_matches(topic, list(topics), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
 def _choose(path: Path, topic: str | None, modality: Modality, counts: dict[str, int]) -> str:
     there = "; image topics in it: " + (", ".join(f"{name} ({count})" for name, count in counts.items()) or "none")
     if topic is not None:
-        if "/" + topic.lstrip("/") not in counts:
-            raise SourceError(f"{modality} input {path} has no image topic {topic}{there}")
-        return "/" + topic.lstrip("/")
+        topic = "/" + topic.lstrip("/")
+        if topic not in counts:
+            raise SourceError(f"{modality} input {path} has no image topic {topic}{nearest(topic, counts)}{there}")
+        return topic
+    if f"/{modality}/image" in counts:
+        return f"/{modality}/image"
     other = "thermal" if modality == "visible" else "visible"
     fitting = [name for name in counts if modality in name] or [name for name in counts if other not in name]
     if len(fitting) != 1:

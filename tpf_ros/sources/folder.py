@@ -31,7 +31,7 @@ class FolderSource:
     def __iter__(self) -> Iterator[Item]:
         for index, file in enumerate(self.files):
             stamp = round(index / self.rate * 1e9)
-            yield Item(f"frame {file}", stamp, stamp, partial(read_image, file, self._modality))
+            yield Item(f"frame {file}", stamp, stamp, partial(read_image, file, self._modality), file.read_bytes)
 
 
 def check_numbers(visible: FolderSource, thermal: FolderSource) -> None:

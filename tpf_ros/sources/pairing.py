@@ -46,6 +46,12 @@ def open_pairing(
         if visible.name == thermal.name:
             raise SourceError(f"the visible and the thermal input are both {visible.name}; each needs its own topic")
         return _as_recorded(visible, thermal), synchroniser
+    check_pairs(visible, thermal)
+    return _in_turn(visible, thermal), NumberPairing()
+
+
+def check_pairs(visible: Source, thermal: Source) -> None:
+    """SourceError where the two sources cannot be paired by number."""
     if visible.count != thermal.count:
         raise SourceError(
             f"{visible.name} has {visible.count} images and {thermal.name} has {thermal.count}: they are paired by "
@@ -53,7 +59,6 @@ def open_pairing(
         )
     if isinstance(visible, FolderSource) and isinstance(thermal, FolderSource):
         check_numbers(visible, thermal)
-    return _in_turn(visible, thermal), NumberPairing()
 
 
 def _as_recorded(visible: Source, thermal: Source) -> Iterator[Arrival]:
