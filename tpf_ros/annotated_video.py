@@ -10,16 +10,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import yaml
 
 from tpf_model.boxes import Box
 from tpf_model.frame import Frame
 from tpf_model.registration import Registration
-from tpf_ros.drawing import draw_pair
-from tpf_ros.parameter_file import read_parameter_file
+from tpf_ros.drawing import draw_pair, draw_true_box
 from tpf_ros.parameters import Settings, make_normaliser, make_registration, parameters
 from tpf_ros.recording import Plan, Published, Recording, Sent
-from tpf_ros.report import newest_results, overlap
+from tpf_ros.report import newest_results
+from tpf_ros.scores import fit
 from tpf_ros.sources.bag import BagSource
 from tpf_ros.video_writer import VideoWriter
 
@@ -46,10 +45,8 @@ def write_annotated_video(path: Path, recording: Recording, truth: dict[int, Box
 
 def _settings(plan: Plan) -> Settings:
     """The node's parameters as the replay set them."""
-    values = read_parameter_file(plan.params_file) if plan.params_file else {}
-    values |= {name: yaml.safe_load(text) for name, text in plan.parameters.items()}
     known = {info.name for info in parameters()}  # the node warns of others and goes on
-    return Settings.from_values({name: value for name, value in values.items() if name in known})
+    return Settings.from_values({name: value for name, value in plan.parameter_values().items() if name in known})
 
 
 def _beside(visible: BagSource, thermal: BagSource) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
@@ -71,12 +68,10 @@ def _compose(
         state, score = newest.state, newest.score
         lines.append(f"estimate {(sent.published - newest.stamp) / 1e6:.0f} ms old")
         if true is not None:
-            lines.append(f"IoU {overlap(newest.box, true):.2f}")
+            lines.append(f"IoU {fit(newest.box, true).iou:.2f}")
     canvas = draw_pair(frame, registration, box, state, score, tuple(lines))
     if true is not None:
-        x, y, w, h = (round(value) for value in true)
-        for panel in np.split(canvas, 2, axis=1):
-            cv2.rectangle(panel, (x, y), (x + w - 1, y + h - 1), (255, 255, 255), 1)
+        draw_true_box(canvas, true)
     return np.vstack([canvas, _caption(canvas.shape[1])])
 
 

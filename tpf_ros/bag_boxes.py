@@ -16,41 +16,48 @@ MAX_DIFFERENCE = 20_000_000  # ns, sync.max_difference's default
 _ABSENT = (0.0, 0.0, 0.0, 0.0)
 
 
-def read_bag_boxes(
-    bag: Path, stamps: np.ndarray, topic: str | None = None, max_difference: int = MAX_DIFFERENCE
-) -> list[TrueBox]:
-    """The boxes of `topic`, each with the index of the stamp in `stamps` (N,) ns that is nearest to its own.
+def find_boxes_topic(bag: Path, topic: str | None = None) -> str | None:
+    """The topic of true boxes: `topic`, or BOXES_TOPIC if that is None; None where the bag does not have the latter.
 
-    topic: None is BOXES_TOPIC, and no boxes where the bag has none. Its type is one of ACCEPTED. A target is absent in
-    a TrackedTarget of another state than TRACKING and in an array without detections; further than `max_difference` ns
-    from any image, and beyond the nearest of several, a box is left out. Detections have a centre, so that their x and
-    y are right to the last bit but one only.
-
-    SourceError names the topic, its message, and what would be accepted.
+    SourceError for one that is not there, with the nearest that is, or that is of none of the types ACCEPTED.
     """
     with open_reader(bag) as reader:
         types = {connection.topic: connection.msgtype for connection in reader.connections}
-        wanted = BOXES_TOPIC if topic is None else "/" + topic.lstrip("/")
-        if wanted not in types:
-            if topic is None:
-                return []
-            there = ", ".join(f"{name} ({kind})" for name, kind in types.items()) or "none"
-            raise SourceError(f"{bag} has no topic {wanted}{nearest(wanted, types)}; topics in it: {there}")
-        if types[wanted] not in ACCEPTED:
-            raise SourceError(f"{bag}:{wanted} is of type {types[wanted]}, boxes are of {', '.join(ACCEPTED)}")
-        connections = [connection for connection in reader.connections if connection.topic == wanted]
+    wanted = BOXES_TOPIC if topic is None else "/" + topic.lstrip("/")
+    if wanted not in types:
+        if topic is None:
+            return None
+        there = ", ".join(f"{name} ({kind})" for name, kind in types.items()) or "none"
+        raise SourceError(f"{bag} has no topic {wanted}{nearest(wanted, types)}; topics in it: {there}")
+    if types[wanted] not in ACCEPTED:
+        raise SourceError(f"{bag}:{wanted} is of type {types[wanted]}, true boxes are of {', '.join(ACCEPTED)}")
+    return wanted
+
+
+def read_bag_boxes(bag: Path, topic: str, stamps: np.ndarray, max_difference: int = MAX_DIFFERENCE) -> list[TrueBox]:
+    """The boxes of `topic`, each with the index of the stamp in `stamps` (N,) ns that is nearest to its own.
+
+    A target is absent in a TrackedTarget of another state than TRACKING, and in an array without detections. Boxes that
+    are further than `max_difference` ns from any stamp, or not the nearest of several, are left out. The x and y of a
+    detection come from its centre, which rounds them. SourceError names the message at fault.
+    """
+    name = f"{bag}:{topic}"
+    with open_reader(bag) as reader:
+        connections = [connection for connection in reader.connections if connection.topic == topic]
         try:
-            messages = [reader.deserialize(raw, connection.msgtype) for connection, _, raw in reader.messages(connections)]
+            messages = [reader.deserialize(raw, c.msgtype) for c, _, raw in reader.messages(connections)]
         except Exception as error:  # whatever its decompressors and parsers raise where bytes are wrong
-            raise SourceError(f"{bag}:{wanted} is damaged: {error}") from error
+            raise SourceError(f"{name} is damaged: {error}") from error
+    if len(messages) != (count := sum(connection.msgcount for connection in connections)):
+        raise SourceError(f"{name} is damaged: of its {count} messages {len(messages)} can be read")
     own = np.array([m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for m in messages], dtype=np.int64)
     pairs = pair_stamps(stamps, own, max_difference)
     if not len(pairs):
         raise SourceError(
-            f"{bag}:{wanted}: none of its {len(own)} stamps is within {max_difference / 1e9:g} s of a visible image's"
+            f"{name}: none of its {len(own)} stamps is within {max_difference / 1e9:g} s of a visible image's"
         )
-    read = _target if types[wanted] == TARGET else _detection
-    return [TrueBox(int(frame), *read(messages[i], f"{bag}:{wanted}: message {i}")) for frame, i in sorted(pairs.tolist())]
+    read = _target if connections[0].msgtype == TARGET else _detection
+    return [TrueBox(frame, *read(messages[i], f"{name}: message {i}")) for frame, i in sorted(pairs.tolist())]
 
 
 def _target(message, name: str) -> tuple[tuple[float, float, float, float], bool]:

@@ -14,6 +14,7 @@ from tpf_ros.inputs import StreamStatistics
 from tpf_ros.modality_health import Health
 from tpf_ros.parameters import MAX_OFFSET, SyncSettings
 from tpf_ros.peak_memory import peak_memory
+from tpf_ros.provenance import provenance
 from tpf_ros.synchroniser import Synchroniser
 from tpf_ros.worker import Result, Worker
 
@@ -182,11 +183,6 @@ def tracker_report(worker: Worker, info: SessionInfo, outcomes: Outcomes, rates:
     if busy > _STUCK:
         report.complain(DiagnosticStatus.ERROR, f"one pass of the model runs for {busy:.0f} s")
     return report
-
-
-def provenance(info: SessionInfo) -> str:
-    """The short part of the weights' provenance; `tpf info --json` prints all of it."""
-    return ", ".join(f"{key}: {value}" for key, value in info.weights.items() if isinstance(value, (str, int, float)))
 
 
 def _percentile(seconds: list[float], percent: float) -> str:

@@ -52,6 +52,13 @@ def draw_pair(
     return np.hstack([left, right])
 
 
+def draw_true_box(canvas: np.ndarray, box: Box) -> None:
+    """Draw a true box, white, on both halves of what `draw_pair` gave."""
+    x, y, w, h = (round(value) for value in box)
+    for panel in np.split(canvas, 2, axis=1):
+        cv2.rectangle(panel, (x, y), (x + w - 1, y + h - 1), (255, 255, 255), 1)
+
+
 def _draw_box(canvas: np.ndarray, box: Box, colour: tuple[int, int, int], thickness: int) -> None:
     # The limit keeps a wild box within OpenCV's integers; what lies outside the image is not drawn anyway.
     limit = 4 * max(canvas.shape)

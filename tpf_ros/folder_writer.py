@@ -14,7 +14,7 @@ import numpy as np
 
 from tpf_model.crop import warp
 from tpf_model.registration import Registration
-from tpf_ros.bag_boxes import read_bag_boxes
+from tpf_ros.bag_boxes import find_boxes_topic, read_bag_boxes
 from tpf_ros.ground_truth import write_true_boxes
 from tpf_ros.pair_stamps import pair_stamps
 from tpf_ros.sequence import STAMPS, STAMPS_HEADER, read_sequence_boxes
@@ -48,7 +48,7 @@ def write_folder(
 ) -> Written:
     """Write the bag's images that have a partner to the new folder `out`.
 
-    Topics: None as in `BagSource` and `read_bag_boxes`. Each visible image goes with the thermal one that is nearest to
+    Topics: None as in `BagSource` and `find_boxes_topic`. Each visible image goes with the thermal one that is nearest to
     it by stamp after `thermal_offset` s, at most `max_difference` s away. boxes_file: a box file for the pairs, instead
     of the topic. registration: from thermal to visible pixels; thermal images are then resampled to lie on the visible
     ones. None keeps them as they are.
@@ -58,13 +58,14 @@ def write_folder(
     visible, thermal = BagSource(bag, visible_topic, "visible"), BagSource(bag, thermal_topic, "thermal")
     if visible.name == thermal.name:
         raise SourceError(f"the visible and the thermal topic are both {visible.name}")
-    stamps = visible.stamps(), thermal.stamps()
+    stamps = visible.rising_stamps(), thermal.rising_stamps()
     pairs = _pairs(visible, thermal, stamps, round(max_difference * 1e9), round(thermal_offset * 1e9))
     chosen = stamps[0][pairs[:, 0]], stamps[1][pairs[:, 1]]
-    if boxes_file is None:
-        boxes = read_bag_boxes(bag, chosen[0], boxes_topic)
-    else:
+    boxes = []
+    if boxes_file is not None:
         boxes = read_sequence_boxes(boxes_file, len(pairs))
+    elif topic := find_boxes_topic(bag, boxes_topic):
+        boxes = read_bag_boxes(bag, topic, chosen[0], round(max_difference * 1e9))
     out.mkdir(parents=True)
     size = _write_images(visible, pairs[:, 0], out / "visible")
     align = None if registration is None else partial(_align, registration=registration, size=size)
@@ -79,16 +80,7 @@ def write_folder(
 def _pairs(
     visible: BagSource, thermal: BagSource, stamps: tuple[np.ndarray, np.ndarray], limit: int, offset: int
 ) -> np.ndarray:
-    """(P, 2) indices; SourceError for stamps that do not rise, or that are nowhere near each other."""
-    for source, own in zip((visible, thermal), stamps):
-        if own[0] <= 0:
-            raise SourceError(f"{source.name}: message 0 has no stamp")
-        falls = np.flatnonzero(np.diff(own) <= 0)
-        if len(falls):
-            i = int(falls[0]) + 1
-            raise SourceError(
-                f"{source.name}: message {i} has the stamp {own[i]} ns, after {own[i - 1]} ns: stamps must rise"
-            )
+    """(P, 2) indices; SourceError for stamps that are nowhere near each other."""
     pairs = pair_stamps(stamps[0], stamps[1] + offset, limit)
     if not len(pairs):
         closest = pair_stamps(stamps[0], stamps[1] + offset, np.iinfo(np.int64).max)

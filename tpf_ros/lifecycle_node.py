@@ -17,19 +17,12 @@ from rclpy.qos import QoSProfile
 
 from tpf_model.registration import Registration
 from tpf_model.runtime import TPFSession, open_session
-from tpf_ros.diagnostics import (
-    Outcomes,
-    Rates,
-    Report,
-    input_report,
-    pairing_report,
-    provenance,
-    tracker_report,
-)
+from tpf_ros.diagnostics import Outcomes, Rates, Report, input_report, pairing_report, tracker_report
 from tpf_ros.frame_buffer import FrameBuffer
 from tpf_ros.inputs import Inputs
 from tpf_ros.node_parameters import NodeParameters
 from tpf_ros.parameters import Settings, make_registration
+from tpf_ros.provenance import provenance
 from tpf_ros.publishers import Publishers
 from tpf_ros.target_interface import TargetInterface
 from tpf_ros.target_requests import NO_IMAGE_YET, NOT_ACTIVE, STAMP_TOO_OLD, Drawn, Refused, find_target

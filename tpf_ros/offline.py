@@ -9,7 +9,7 @@ import numpy as np
 from tpf_model.boxes import Box, validate_box
 from tpf_model.frame import Frame
 from tpf_model.registration import Registration
-from tpf_model.runtime import TPFSession, open_session
+from tpf_model.runtime import SessionInfo, TPFSession, open_session
 from tpf_model.tracker import State, Tracker, fuse_frame
 from tpf_ros.boxes_csv import BoxRow
 from tpf_ros.modality_health import Health, ModalityHealth
@@ -63,6 +63,7 @@ class OfflineTracker:
         self._moments = chain([first], takewhile(lambda moment: end is None or moment.number <= end, moments))
         self._session = _open_session(settings)
         self._tracker = Tracker(self._session, settings.tracker, registration)
+        self.info: SessionInfo = self._session.info
 
     def __iter__(self) -> Iterator[tuple[Moment, BoxRow]]:
         box = None

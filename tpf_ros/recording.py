@@ -3,7 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import yaml
+
 from tpf_model.boxes import Box
+from tpf_ros.parameter_file import read_parameter_file
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,17 @@ class Plan:
     rate: float = 1.0
     passes: int = 1  # over the bag, each with a new initialisation; 0 = until `duration`
     duration: float = 0.0  # s; 0 = until the passes are over
+    offline: bool = False  # tracked here, without DDS and a node: every pair, however long that takes
+
+    def parameter_values(self) -> dict:
+        """Values by name of all of the node's parameters that are set; ValueError names a file that is none of them."""
+        values = read_parameter_file(self.params_file) if self.params_file else {}
+        return values | {name: yaml.safe_load(text) for name, text in self.parameters.items()}
 
 
 @dataclass(frozen=True)
 class Sent:
-    """One image as the player published it."""
+    """One image as the player published it. Offline, all times are the recording's stamps."""
 
     frame: int
     repeat: int  # pass over the bag, from 0
@@ -38,7 +47,10 @@ class Sent:
 
 @dataclass(frozen=True)
 class Published:
-    """One result of the node. `latency` in s, from stamp to publication, as the node measured it."""
+    """One result of the node. `latency` in s, from stamp to publication, as the node measured it.
+
+    Offline, `latency` is the time that the pair took, and `received` the stamp.
+    """
 
     stamp: int
     received: int  # when, by this machine's clock
@@ -48,6 +60,7 @@ class Published:
     state: str
     latency: float
     sync_error: float  # s
+    frame: int | None = None  # offline; live, the stamp says it
 
 
 @dataclass(frozen=True)

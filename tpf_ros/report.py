@@ -1,4 +1,4 @@
-"""The report of a replay: summary.json and summary.txt, boxes.csv, timeline.png. Needs no ROS.
+"""The report of a replay: summary.json and summary.txt, timeline.png, and of a live one boxes.csv. Needs no ROS.
 
 How each number is counted is in `DEFINITIONS`, which the summary carries with it.
 """
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tpf_model.boxes import Box, iou
+from tpf_model.boxes import Box
 from tpf_ros.boxes_csv import BoxesWriter, BoxRow
 from tpf_ros.recording import Published, Recording, Sent
+from tpf_ros.scores import MISS, Fit, fit, statistics
 from tpf_ros.timeline import draw_timeline
 
 DEFINITIONS = {
@@ -31,7 +32,18 @@ DEFINITIONS = {
     "frames that the node dropped are left out",
     "iou_live": "each visible image after the initial one against the newest result received when it was published: "
     "what an operator saw, with the latency and the dropped frames",
-    "success": "share of frames with IoU above a threshold, mean over the 21 thresholds 0, 0.05 .. 1",
+    "success": "SR, the share of frames with IoU above a threshold, mean over the 21 thresholds 0, 0.05 .. 1",
+    "precision": "PR, the share of frames whose centre is within 20 px of the true one",
+    "normalised_precision": "NPR, the same within 0.2 of the true box's width and height",
+}
+OFFLINE_DEFINITIONS = {
+    "frames.sent": "visible images in the bag",
+    "frames.processed": "pairs, and lone images of a camera while the other is silent, from the initial frame on; none is "
+    "dropped",
+    "frames.results": "results with a target; tracking .. error: those in each state",
+    "latency_ms": "what one pair took: reading, decoding, pairing and the network",
+    **{name: DEFINITIONS[name] for name in ("success", "precision", "normalised_precision")},
+    "iou": "each result against the true box of its own frame, where the target is visible; the initial frame is left out",
 }
 # The node's own counts, from its diagnostics, by their names in the summary.
 COUNTERS = {
@@ -48,11 +60,15 @@ FACTS = ("model", "device", "runtime", "scan", "precision", "weights")
 
 @dataclass(frozen=True)
 class Scored:
-    """A result at a frame. `iou` is None where there is no true box, and at the initial frame, whose box was given."""
+    """A result at a frame. `fit` is None where there is no true box, and at the initial frame, whose box was given."""
 
     published: Published
     sent: Sent
-    iou: float | None
+    fit: Fit | None
+
+    @property
+    def iou(self) -> float | None:
+        return None if self.fit is None else self.fit.iou
 
 
 def write_report(recording: Recording, truth: dict[int, Box]) -> str:
@@ -60,27 +76,35 @@ def write_report(recording: Recording, truth: dict[int, Box]) -> str:
     out = recording.plan.out
     scored = score(recording, truth)
     summary = summarise(recording, scored, truth)
-    with BoxesWriter(out / "boxes.csv") as writer:
-        for item in scored:
-            result = item.published
-            writer.write(BoxRow(item.sent.frame, result.stamp, result.box, result.score, result.state))
+    if not recording.plan.offline:
+        with BoxesWriter(out / "boxes.csv") as writer:
+            for item in scored:
+                result = item.published
+                writer.write(BoxRow(item.sent.frame, result.stamp, result.box, result.score, result.state))
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     text = summary_text(summary)
     (out / "summary.txt").write_text(text + "\n")
-    draw_timeline(out / "timeline.png", scored, title=f"{recording.plan.bag}: what the node published")
+    label = "time for a pair, ms" if recording.plan.offline else "stamp to publication, ms"
+    what = "tracked offline" if recording.plan.offline else "what the node published"
+    draw_timeline(out / "timeline.png", scored, f"{recording.plan.bag}: {what}", label)
     return text
 
 
 def score(recording: Recording, truth: dict[int, Box]) -> list[Scored]:
     """The results with a target, in order of receipt, each with the frame its stamp belongs to and its IoU."""
-    frames = {sent.stamp: sent for sent in recording.visible}
+    frames, plan = {sent.stamp: sent for sent in recording.visible}, recording.plan
     scored = []
     for result in recording.published:
         if result.id == 0:
             continue
-        sent = frames.get(result.stamp) or min(recording.visible, key=lambda item: abs(item.stamp - result.stamp))
-        true = truth.get(sent.frame) if sent.frame != recording.plan.init_frame else None
-        scored.append(Scored(result, sent, None if true is None else overlap(result.box, true)))
+        if result.frame is None:
+            sent = frames.get(result.stamp) or min(recording.visible, key=lambda item: abs(item.stamp - result.stamp))
+            true = truth.get(sent.frame)
+        else:
+            sent = recording.visible[result.frame - plan.first_frame]
+            true = truth.get(sent.frame) if sent.stamp == result.stamp else None  # else a thermal image used alone
+        known = true is not None and sent.frame != plan.init_frame
+        scored.append(Scored(result, sent, fit(result.box, true) if known else None))
     return scored
 
 
@@ -97,11 +121,11 @@ def newest_results(recording: Recording) -> Iterator[tuple[Sent, Published | Non
 
 def summarise(recording: Recording, scored: list[Scored], truth: dict[int, Box]) -> dict:
     """The summary, ready for JSON."""
-    plan, states = recording.plan, Counter(item.published.state for item in scored)
-    results = [item.published for item in scored]
+    plan, results = recording.plan, [item.published for item in scored]
     timed = [result for result in results if math.isfinite(result.latency)]  # NaN before simulated time begins
     summary = {
         "bag": str(plan.bag),
+        "mode": "offline" if plan.offline else "live",
         "rate": plan.rate,
         "seconds": round((recording.visible[-1].stamp - recording.visible[0].stamp) / 1e9, 2),
         "node": {
@@ -110,61 +134,44 @@ def summarise(recording: Recording, scored: list[Scored], truth: dict[int, Box])
             "parameters": plan.parameters,
             **{fact: recording.diagnostics[fact] for fact in FACTS if fact in recording.diagnostics},
         },
-        "frames": {
-            "sent": len(recording.visible),
-            "thermal_sent": len(recording.thermal),
-            **{name: int(recording.diagnostics[key]) for name, key in COUNTERS.items() if key in recording.diagnostics},
-            "results": len(scored),
-            **{state: states[state] for state in STATES},
-            "fused_images": recording.fused_images,
-            "initialisations": len({result.id for result in results}),
-            "refused": recording.refused,
-        },
-        "player_late_ms": _percentiles([sent.late / 1e6 for sent in recording.visible]),
-        "latency_ms": {
-            **_percentiles([1e3 * result.latency for result in timed]),
-            **_trend(timed),
-        },
-        "received_ms": _percentiles([(result.received - result.stamp) / 1e6 for result in results]),
-        "sync_error_ms": _percentiles(
-            [1e3 * abs(result.sync_error) for result in results if np.isfinite(result.sync_error)]
-        ),
+        "frames": _counts(recording, scored),
+        "latency_ms": _percentiles([1e3 * result.latency for result in timed]),
     }
     if truth:
-        summary["iou"] = _statistics([item.iou for item in scored if item.iou is not None])
-        summary["iou_live"] = _statistics(_live(recording, truth))
-    summary["diagnostics"] = recording.diagnostics
-    summary["definitions"] = DEFINITIONS
-    return summary
+        summary["iou"] = statistics([item.fit for item in scored if item.fit is not None])
+    if plan.offline:
+        return {**summary, "definitions": OFFLINE_DEFINITIONS}
+    summary["latency_ms"] |= _trend(timed)
+    summary["received_ms"] = _percentiles([(result.received - result.stamp) / 1e6 for result in results])
+    summary["player_late_ms"] = _percentiles([sent.late / 1e6 for sent in recording.visible])
+    differences = [1e3 * abs(result.sync_error) for result in results if np.isfinite(result.sync_error)]
+    summary["sync_error_ms"] = _percentiles(differences)
+    if truth:
+        summary["iou_live"] = statistics(_live(recording, truth))
+    return {**summary, "diagnostics": recording.diagnostics, "definitions": DEFINITIONS}
 
 
-def overlap(box: Box, true: Box) -> float:
-    """IoU; 0 where the estimated box is NaN."""
-    return iou(box, true) if all(map(math.isfinite, box)) else 0.0
+def _counts(recording: Recording, scored: list[Scored]) -> dict[str, int]:
+    diagnostics, states = recording.diagnostics, Counter(item.published.state for item in scored)
+    counted = {name: int(diagnostics[key]) for name, key in COUNTERS.items() if key in diagnostics}
+    return {
+        "sent": len(recording.visible),
+        "thermal_sent": len(recording.thermal),
+        **counted,
+        "results": len(scored),
+        **{state: states[state] for state in STATES},
+        "fused_images": recording.fused_images,
+        "initialisations": len({item.published.id for item in scored}),
+        "refused": recording.refused,
+    }
 
 
-def _live(recording: Recording, truth: dict[int, Box]) -> list[float]:
+def _live(recording: Recording, truth: dict[int, Box]) -> list[Fit]:
     return [
-        overlap(newest.box, truth[sent.frame]) if newest else 0.0
+        fit(newest.box, truth[sent.frame]) if newest else MISS
         for sent, newest in newest_results(recording)
         if sent.frame > recording.plan.init_frame and sent.frame in truth
     ]
-
-
-def _statistics(values: list[float]) -> dict:
-    """Means over frames; without any frame only the count."""
-    if not values:
-        return {"frames": 0}
-    overlaps = np.array(values)
-    thresholds = np.linspace(0, 1, 21)
-    return {
-        "frames": len(values),
-        "mean": round(float(overlaps.mean()), 4),
-        "median": round(float(np.median(overlaps)), 4),
-        "success": round(float((overlaps[:, None] > thresholds).mean()), 4),
-        "above_0.3": round(float((overlaps > 0.3).mean()), 4),
-        "above_0.5": round(float((overlaps > 0.5).mean()), 4),
-    }
 
 
 def _percentiles(values: list[float]) -> dict[str, float]:
@@ -202,14 +209,26 @@ def _age(pairs: list[tuple[Published, Published]]) -> dict[str, float]:
 
 def summary_text(summary: dict) -> str:
     """The summary as a page of text."""
+    lines = _offline_lines(summary) if summary["mode"] == "offline" else _live_lines(summary)
+    if "iou" in summary:
+        lines += _overlap_rows("IoU", summary["iou"], "each result against its own frame")
+    if "iou_live" in summary:
+        lines += _overlap_rows("live IoU", summary["iou_live"], "as an operator saw it, latency included")
+    lines += ["", "How the numbers are counted:"]
+    for name, meaning in summary["definitions"].items():
+        lines += textwrap.wrap(f"{name}: {meaning}", 100, initial_indent="  ", subsequent_indent="    ")
+    return "\n".join(lines)
+
+
+def _live_lines(summary: dict) -> list[str]:
     node, frames, latency = summary["node"], summary["frames"], summary["latency_ms"]
     lines = [
         f"bag           {summary['bag']}, {summary['seconds']:g} s at rate {summary['rate']:g}",
-        _row("model", [f"{fact} {node[fact]}" for fact in FACTS[:-1] if fact in node]),
+        _model_row(node),
         f"node          ACTIVE after {node['seconds_to_active']:g} s, peak memory {node['peak_memory_mb']} MB",
         f"sent          {frames['sent']} visible, {frames['thermal_sent']} thermal images",
         _row("received", [f"{name.replace('_received', '')} {frames[name]}" for name in COUNTERS if name in frames]),
-        _row("results", [str(frames["results"]), *(f"{state} {frames[state]}" for state in STATES)]),
+        _results_row(frames),
         f"targets       {frames['initialisations']} initialised, {frames['refused']} refused",
         f"fused images  {frames['fused_images']}",
         _percentile_row("latency", latency, "from stamp to publication"),
@@ -223,13 +242,27 @@ def summary_text(summary: dict) -> str:
             )
     lines.append(_percentile_row("receipt", summary["received_ms"], "from stamp to receipt in another process"))
     lines.append(_percentile_row("player", summary["player_late_ms"], "behind its schedule"))
-    if "iou" in summary:
-        lines.append(_overlap_row("IoU", summary["iou"], "each result against its own frame"))
-        lines.append(_overlap_row("live IoU", summary["iou_live"], "as an operator saw it, latency included"))
-    lines += ["", "How the numbers are counted:"]
-    for name, meaning in summary["definitions"].items():
-        lines += textwrap.wrap(f"{name}: {meaning}", 100, initial_indent="  ", subsequent_indent="    ")
-    return "\n".join(lines)
+    return lines
+
+
+def _offline_lines(summary: dict) -> list[str]:
+    node, frames = summary["node"], summary["frames"]
+    return [
+        f"bag           {summary['bag']}, {summary['seconds']:g} s, offline: every pair, no DDS",
+        _model_row(node),
+        f"ready         after {node['seconds_to_active']:g} s, peak memory {node['peak_memory_mb']} MB",
+        f"images        {frames['sent']} visible, {frames['thermal_sent']} thermal",
+        _results_row(frames),
+        _percentile_row("a pair took", summary["latency_ms"], "reading, decoding, pairing, network"),
+    ]
+
+
+def _model_row(node: dict) -> str:
+    return _row("model", [f"{fact} {node[fact]}" for fact in FACTS[:-1] if fact in node])
+
+
+def _results_row(frames: dict) -> str:
+    return _row("results", [str(frames["results"]), *(f"{state} {frames[state]}" for state in STATES)])
 
 
 def _row(name: str, values: list[str]) -> str:
@@ -245,10 +278,11 @@ def _percentile_row(name: str, values: dict, meaning: str) -> str:
     )
 
 
-def _overlap_row(name: str, values: dict, meaning: str) -> str:
+def _overlap_rows(name: str, values: dict, meaning: str) -> list[str]:
     if not values["frames"]:
-        return _row(name, ["no frame with a true box"])
-    return (
-        f"{name:<13} mean {values['mean']:.3f}, median {values['median']:.3f}, success {values['success']:.3f}, "
-        f"> 0.3: {values['above_0.3']:.0%}, > 0.5: {values['above_0.5']:.0%} of {values['frames']} frames ({meaning})"
-    )
+        return [_row(name, ["no frame with a true box"])]
+    return [
+        f"{name:<13} mean {values['mean']:.3f}, median {values['median']:.3f}, > 0.3: {values['above_0.3']:.0%}, "
+        f"> 0.5: {values['above_0.5']:.0%} of {values['frames']} frames ({meaning})",
+        f"{'':<13} SR {values['success']:.3f}, PR {values['precision']:.3f}, NPR {values['normalised_precision']:.3f}",
+    ]

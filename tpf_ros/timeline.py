@@ -12,8 +12,8 @@ import numpy as np  # noqa: E402
 from tpf_ros.drawing import STATE_COLOURS  # noqa: E402
 
 
-def draw_timeline(path: Path, scored: list, title: str) -> None:
-    """Draw `scored` (see `report.Scored`), in order of receipt, to a PNG."""
+def draw_timeline(path: Path, scored: list, title: str, latency_label: str) -> None:
+    """Draw `scored` (see `report.Scored`), in order of receipt, to a PNG; `latency_label` says what latency is."""
     figure, (above, below) = plt.subplots(2, sharex=True, figsize=(12, 6), height_ratios=(2, 1), layout="constrained")
     figure.suptitle(title)
     if scored:
@@ -30,7 +30,7 @@ def draw_timeline(path: Path, scored: list, title: str) -> None:
             below.legend(loc="upper left", bbox_to_anchor=(1, 1))
             below.set_ylim(0, 1.1 * known.max())
     above.set(ylabel="IoU, confidence", ylim=(0, 1.02))
-    below.set(ylabel="stamp to publication, ms", xlabel="s since the initial frame")
+    below.set(ylabel=latency_label, xlabel="s since the initial frame")
     figure.savefig(path, dpi=100)
     plt.close(figure)
 

@@ -3,21 +3,22 @@
 import argparse
 import os
 from collections import Counter
-from contextlib import ExitStack
 from pathlib import Path
 
 from tpf_model.boxes import Box
-from tpf_ros.boxes_csv import BoxesWriter, BoxRow, format_stamp
-from tpf_ros.command_error import INTERRUPTED, CommandError
-from tpf_ros.drawing import draw_pair
+from tpf_ros.boxes_csv import BoxRow
+from tpf_ros.command_error import CommandError
 from tpf_ros.ground_truth import compare, read_ground_truth
 from tpf_ros.parameter_file import read_parameter_file
-from tpf_ros.progress import Progress
-from tpf_ros.sources import ACCEPTED, SourceError, open_source, split_topic
-from tpf_ros.video_writer import SUFFIXES, VideoWriter
+from tpf_ros.sources import ACCEPTED, open_source, split_topic
+from tpf_ros.video_writer import SUFFIXES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Track one target in images of any kind and write its boxes. Needs no ROS. To judge the tracker on rosbags, with "
+        "scores, latency and a report, use `tpf replay`."
+    )
     inputs = parser.add_argument_group("input (rosbags are paired by stamp, all else by number)")
     inputs.add_argument("--visible", required=True, metavar="PATH", help=ACCEPTED)
     inputs.add_argument("--thermal", required=True, metavar="PATH", help="the same; may be 16 bit")
@@ -47,7 +48,11 @@ def run(args: argparse.Namespace) -> int:
         tracker, truth = _prepare(args)
     except (ValueError, OSError) as error:  # every one of them is about what the user gave, and names it
         raise CommandError(str(error)) from error
-    rows, missing = _track(tracker, args)
+
+    from tpf_ros.track_to_files import track_to_files  # not above, as in `_prepare`
+
+    tracked = track_to_files(tracker, args.out, args.video, args.fused)
+    rows, missing = tracked.rows, tracked.missing
     print(f"{_summary(rows, missing)} -> {args.out}")
     if missing["thermal"] > len(rows) / 2 and (hint := tracker.offset_hint()):
         print(hint)
@@ -104,43 +109,6 @@ def _initial(args: argparse.Namespace, truth: dict[int, Box]) -> tuple[int, Box]
     if not later:
         raise ValueError(f"--gt {args.gt} has no visible box from frame {args.start} on")
     return min(later), truth[min(later)]
-
-
-def _track(tracker, args: argparse.Namespace) -> tuple[list[BoxRow], Counter]:
-    """Run the tracker and write its results frame by frame; the rows, and the frames without a usable image by camera.
-
-    CommandError says what is kept when it ends early.
-    """
-    rows: list[BoxRow] = []
-    missing: Counter = Counter()
-    progress = Progress(tracker.total)
-    try:
-        with ExitStack() as outputs:
-            boxes = outputs.enter_context(BoxesWriter(args.out))
-            video = outputs.enter_context(VideoWriter(args.video, tracker.rate)) if args.video else None
-            fused = outputs.enter_context(VideoWriter(args.fused, tracker.rate)) if args.fused else None
-            for moment, row in tracker:
-                boxes.write(row)
-                rows.append(row)
-                if video:
-                    lines = (f"frame {row.frame}", f"{format_stamp(row.stamp_ns)} s")
-                    image = draw_pair(moment.frame, tracker.registration, row.box, row.state, row.score, lines)
-                    video.write(image, moment.item.arrival_ns)
-                if fused:
-                    fused.write(tracker.fuse(moment.frame), moment.item.arrival_ns)
-                missing.update(name for name in ("visible", "thermal") if getattr(moment.usable, name, None) is None)
-                progress.step()
-    except (SourceError, OSError) as error:
-        raise CommandError(f"{error}; {_kept(rows, args.out)}") from error
-    except KeyboardInterrupt:
-        raise CommandError(f"interrupted; {_kept(rows, args.out)}", INTERRUPTED) from None
-    finally:
-        progress.finish()
-    return rows, missing
-
-
-def _kept(rows: list[BoxRow], path: str) -> str:
-    return f"the {len(rows)} frames before are in {path}" if rows else "no frame was tracked"
 
 
 def _summary(rows: list[BoxRow], missing: Counter) -> str:

@@ -51,6 +51,16 @@ class BagSource:
         """(count,) int64 ns, of the headers; SourceError as in iterating."""
         return np.array([item.stamp_ns for item in self], dtype=np.int64)
 
+    def rising_stamps(self) -> np.ndarray:
+        """As `stamps`; SourceError names the first message without a stamp, or not later than the one before."""
+        stamps = self.stamps()
+        falls = np.flatnonzero(np.diff(stamps, prepend=0) <= 0)
+        if len(falls):
+            i = int(falls[0])
+            after = f" ns, after {stamps[i - 1]}" if i else ""
+            raise SourceError(f"{self.name}: message {i} has the stamp {stamps[i]}{after} ns; stamps must rise from above 0")
+        return stamps
+
     def _messages(self, reader: AnyReader) -> Iterator[tuple]:
         """(stamp, arrival, message) each."""
         try:
