@@ -6,7 +6,7 @@ from pathlib import Path
 
 RATES = ("success", "precision", "normalised_precision")
 STATES = ("tracking", "coasting", "lost", "error")
-HEADER = ["bag", "frames", "results", "dropped", "p50", "p95", "p99 ms", "SR", "PR", "NPR", *STATES]
+HEADER = ["bag", "frames", "results", "dropped", "p50", "p95", "p99 ms", "SR", "PR", "NPR", "live SR", *STATES]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ def write_summary(out: Path, outcomes: list[Outcome], offline: bool) -> str:
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     rows = [HEADER, *(_row(entry) for entry in bags if "error" not in entry)]
     if scored:
-        rows.append([f"mean of {len(scored)}", *[""] * 6, *(f"{mean[name]:.3f}" for name in RATES), *[""] * len(STATES)])
+        rows.append([f"mean of {len(scored)}", *[""] * 6, *(f"{mean[name]:.3f}" for name in RATES)])
+        rows[-1] += [""] * (len(HEADER) - len(rows[-1]))
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))]).rstrip()
@@ -64,11 +65,12 @@ def _entry(outcome: Outcome) -> dict:
 
 
 def _row(entry: dict) -> list[str]:
-    latency, iou = entry["latency_ms"], entry.get("iou", {})
+    latency, iou, live = entry["latency_ms"], entry.get("iou", {}), entry.get("iou_live", {})
     return [
         entry["folder"],
         *("-" if entry[name] is None else str(entry[name]) for name in ("frames", "results", "dropped")),
         *("-" if latency[name] is None else f"{latency[name]:.0f}" for name in ("p50", "p95", "p99")),
         *(f"{iou[name]:.3f}" if name in iou else "-" for name in RATES),
+        f"{live['success']:.3f}" if "success" in live else "-",
         *(str(entry["states"][state]) for state in STATES),
     ]

@@ -40,7 +40,7 @@ def test_results_are_scored_at_their_own_frame_and_live_ones_at_the_newest_frame
     summary = report(tmp_path, published, truth)
     # IoU 1 is above all thresholds but the last one, 1.
     right = {"frames": 6, "mean": 1, "median": 1, "success": 0.9524, "above_0.3": 1, "above_0.5": 1}
-    assert summary["iou"] == right
+    assert summary["iou"] == {**right, "precision": 1, "normalised_precision": 1}
     # Frame 23 came before any result; 24..29 without 27 see the box of two frames ago: 6 of 14 px.
     assert summary["iou_live"]["frames"] == 6
     assert summary["iou_live"]["mean"] == pytest.approx((0 + 5 * 6 / 14) / 6, abs=1e-4)
