@@ -8,8 +8,9 @@ from pathlib import Path
 from tpf_ros.bag_writer import Stream, write_bag
 from tpf_ros.command_error import CommandError
 from tpf_ros.ground_truth import read_ground_truth
+from tpf_ros.output_folder import make_folder
 from tpf_ros.recording import Plan
-from tpf_ros.replay import check_rate, make_folder, parse_parameters, replay
+from tpf_ros.replay import check_rate, parse_parameters, replay
 from tpf_ros.sources import SourceError, open_source
 
 CLIP = Path(__file__).resolve().parents[1] / "test/data/0117_1620"

@@ -6,6 +6,7 @@ from math import nan
 from tpf_model.boxes import Box
 from tpf_ros.command_error import CommandError
 from tpf_ros.offline import OfflineTracker
+from tpf_ros.output_folder import empty_folder
 from tpf_ros.parameters import Settings
 from tpf_ros.peak_memory import peak_memory
 from tpf_ros.provenance import provenance
@@ -31,6 +32,7 @@ def run_offline(plan: Plan, truth: dict[int, Box], video: bool = False) -> Recor
         ]
     except (ValueError, OSError) as error:  # every one of them is about what the user gave, and names it
         raise CommandError(str(error)) from error
+    empty_folder(plan.out)
     tracked = track_to_files(
         tracker,
         plan.out / "boxes.csv",

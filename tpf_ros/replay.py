@@ -11,12 +11,12 @@ from tpf_ros.bag_boxes import find_boxes_topic, read_bag_boxes
 from tpf_ros.bag_writer import BOXES_TOPIC
 from tpf_ros.command_error import INTERRUPTED, CommandError
 from tpf_ros.ground_truth import read_ground_truth, visible_boxes
+from tpf_ros.output_folder import empty_folder, make_folder
 from tpf_ros.parameter_file import read_parameter_file
 from tpf_ros.recording import Plan, Recording
 from tpf_ros.replay_summary import Outcome, write_summary
-from tpf_ros.sources.bag import SUFFIXES, BagSource
+from tpf_ros.sources.bag import ROS_1, SUFFIXES, BagSource, bag_files
 
-OUTPUTS = ("annotated.mp4", "fused.mp4", "boxes.csv", "summary.json", "summary.txt", "timeline.png")
 LIVE = {"rate": 1.0, "loop": 1, "duration": 0.0, "namespace": "/"}  # options of a live replay alone
 
 
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "folders, or without a report, use `tpf track`."
     )
     parser.add_argument(
-        "bag", type=Path, nargs="+", help="rosbag2 folder, .mcap or .db3 file; several each get a folder in --out"
+        "bag", type=Path, nargs="+", help="rosbag2 folder, .mcap or .db3 file (offline also .bag); several each get a folder in --out"
     )
     parser.add_argument("--offline", action="store_true", help="no DDS, every pair, the same boxes each time")
     parser.add_argument("--visible", metavar="TOPIC", help="default: /visible/image, or the only one that fits")
@@ -108,8 +108,6 @@ def _replay_bag(args: argparse.Namespace, bag: Path, out: Path, gt: Path | None)
     """Replay one bag and write its report to `out`; returns the report's text."""
     plan, truth = _plan(args, bag, out, gt)
     if args.offline:
-        _open_output(plan)
-
         from tpf_ros.offline_replay import run_offline  # not above: PyTorch and Matplotlib take seconds to import
 
         recording = run_offline(plan, truth, args.video)
@@ -233,27 +231,16 @@ def check_rate(rate: float) -> None:
         raise CommandError(f"--rate is {rate:g}, must be > 0 and finite")
 
 
-def make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CommandError(f"--out {out} cannot be made a folder: {error.strerror}") from error
-
-
 def replay(plan: Plan) -> Recording:
     """Play the bag to the node; CommandError when a process or the initialisation fails."""
     from tpf_ros.child_process import ChildFailed  # only here: the verb's --help and --offline need no ROS
     from tpf_ros.live_replay import check_namespace, run_replay
 
     check_namespace(plan.namespace)
-    _open_output(plan)
+    if any(file.suffix == ROS_1 for file in bag_files(plan.bag)):
+        raise CommandError(f"{plan.bag} is a bag of ROS 1, which is replayed with --offline only")
+    empty_folder(plan.out)
     try:
         return run_replay(plan)
     except ChildFailed as error:
         raise CommandError(str(error), code=1) from error
-
-
-def _open_output(plan: Plan) -> None:
-    make_folder(plan.out)
-    for name in OUTPUTS:  # an earlier replay's, which would be taken for this one's if this one fails
-        (plan.out / name).unlink(missing_ok=True)

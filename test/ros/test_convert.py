@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
+from rosbags.rosbag1 import Writer as Ros1Writer
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
@@ -329,6 +330,23 @@ def visible_topic(count=6, period=40 * MS):
 def thermal_topic(count=6, period=40 * MS, delay=3 * MS, size=(48, 64)):
     counts = images(count, 1, np.uint16, size)
     return [raw(START + delay + i * period, image, "mono16") for i, image in enumerate(counts)]
+
+
+def test_a_bag_of_ros_1(tmp_path):
+    types = get_typestore(Stores.ROS1_NOETIC)
+    topics = {"/visible/image": visible_topic(2), "/thermal/image": thermal_topic(2)}
+    with Ros1Writer(tmp_path / "old.bag") as writer:
+        for topic, ones in topics.items():
+            connection = writer.add_connection(topic, "sensor_msgs/msg/Image", typestore=types)
+            for number, one in enumerate(ones):
+                time = types.types["builtin_interfaces/msg/Time"](one.header.stamp.sec, one.header.stamp.nanosec)
+                head = types.types["std_msgs/msg/Header"](number, time, "camera")
+                fields = (one.height, one.width, one.encoding, one.is_bigendian, one.step, one.data)
+                message = types.types["sensor_msgs/msg/Image"](head, *fields)
+                writer.write(connection, START + number, types.serialize_ros1(message, "sensor_msgs/msg/Image"))
+    assert tpf(tmp_path / "old.bag", tmp_path / "clip") == 0
+    np.testing.assert_array_equal(written(tmp_path / "clip/thermal"), images(2, 1, np.uint16))
+    assert (tmp_path / "clip/stamps.csv").read_text().splitlines()[1] == f"0,{START},{START + 3 * MS}"
 
 
 def test_images_whose_red_and_blue_changed_places_in_the_file_are_written_anew(tmp_path):

@@ -1,7 +1,8 @@
-"""`tpf replay` as a user runs it: its own process, which starts the real node and the player, over real DDS."""
+"""`tpf replay` as a user runs it: its own process, which starts the real node and the player, over real DDS; or offline."""
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from tpf_ros import cli
 from tpf_ros.bag_writer import Stream, write_bag
 from tpf_ros.boxes_csv import read_boxes
+from tpf_ros.ground_truth import TrueBox
 from tpf_ros.sources import open_source
 
 CLIP = Path(__file__).parents[1] / "data/0117_1620"
@@ -30,12 +32,35 @@ def bag(tmp_path_factory) -> Path:
     return path
 
 
+BOX = (0.1 + 0.2 + 500, 150.0, 80.0, 240.0)
+# In the bags of `labelled`: absent at first, then of two frames in three.
+TRUTH = [TrueBox(FIRST + i, BOX if i else (0.0,) * 4, i > 0) for i in range(10) if i % 3 != 2]
+UNTRAINED = ["--model", "tiny", "--param", "weights:=random", "--param", "threads:=1"]
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory) -> Path:
+    """A folder with `raw`, a bag of ten frames with true boxes in it, `small`, its like in JPEG and sqlite3, and `cut`."""
+    folder = tmp_path_factory.mktemp("labelled")
+    for name, jpeg, storage in (("raw", None, "mcap"), ("small", 95, "sqlite3")):
+        streams = [
+            Stream(open_source(str(CLIP / f"{camera}.mp4"), camera), f"/{camera}/image", "camera", jpeg=jpeg)
+            for camera in ("visible", "thermal")
+        ]
+        write_bag(folder / name, streams, FIRST, FIRST + 9, boxes=TRUTH, storage=storage)
+    (folder / "cut.mcap").write_bytes((folder / "raw/raw.mcap").read_bytes()[:100_000])
+    return folder
+
+
 def start(bag: Path, out: Path, domain_id: int, *more: str) -> subprocess.Popen:
     # The slash of a topic may be forgotten.
     arguments = ["--visible", "uav/visible/image", "--thermal", "/uav/thermal/image", "--first-frame", str(FIRST)]
-    arguments += ["--model", "tiny", "--param", "weights:=random", "--param", "threads:=1", "--out", str(out), *more]
+    return start_replay(domain_id, str(bag), *arguments, *UNTRAINED, "--out", str(out), *more)
+
+
+def start_replay(domain_id: int, *arguments: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "tpf_ros.cli", "replay", str(bag), *arguments],
+        [sys.executable, "-m", "tpf_ros.cli", "replay", *arguments],
         env={**os.environ, "ROS_DOMAIN_ID": str(domain_id)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -78,6 +103,99 @@ def test_a_looped_replay_initialises_each_pass_and_reports_what_came_out(bag, tm
     assert (tmp_path / "timeline.png").stat().st_size > 0
 
 
+def test_bags_that_carry_boxes_are_played_one_after_the_other_and_a_bad_one_is_named(labelled, tmp_path, domain_id):
+    bags = [str(labelled / name) for name in ("raw", "cut.mcap", "small")]
+    process = start_replay(domain_id, *bags, *UNTRAINED, "--rate", "0.2", "--out", str(tmp_path))
+    text, log = process.communicate(timeout=300)
+    assert process.returncode == 1, log
+    assert f"failed: {labelled}/cut.mcap: " in text and f"tpf replay: {labelled}/cut.mcap: " in log
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["mode"], summary["failed"], summary["mean"]["bags"]) == ("live", 1, 2)
+    first, cut, second = summary["bags"]
+    assert "is not a rosbag that can be read" in cut["error"]
+    for entry in (first, second):
+        assert entry["frames"] == 10 and 1 <= entry["results"] <= 10 and sum(entry["states"].values()) == entry["results"]
+        assert entry["latency_ms"]["p50"] > 0 and entry["iou_live"]["frames"] == 5  # boxes after the initial one
+        report = json.loads((tmp_path / entry["folder"] / "summary.json").read_text())
+        assert report["iou"] == entry["iou"] and report["frames"]["dropped"] == entry["dropped"]
+    rows = text.splitlines()
+    assert rows[1].split()[:3] == ["raw", "10", str(first["results"])] and rows[2].startswith("small")
+
+
+NO_ROS = """
+import sys
+ROS = {"rclpy", "builtin_interfaces", "sensor_msgs", "std_msgs", "diagnostic_msgs", "tpf_interfaces", "cv_bridge"}
+class NoRos:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ROS:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, NoRos())
+from tpf_ros.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_an_offline_replay_gives_the_same_boxes_each_time_without_ros_and_those_of_tpf_track(labelled, tmp_path):
+    bag, environment = str(labelled / "raw"), {**os.environ, "OMP_NUM_THREADS": "1"}
+    assert offline([labelled / "raw"], tmp_path / "a") == 0
+    command = ["replay", bag, "--offline", *UNTRAINED, "--video", "--out", str(tmp_path / "b")]
+    done = subprocess.run([sys.executable, "-c", NO_ROS, *command], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "a/summary.txt").read_text().splitlines()[4].startswith("results       9, ")
+    (tmp_path / "gt.csv").write_text("frame,x,y,w,h,visible\n1," + ",".join(map(repr, BOX)) + ",1\n")
+    command = ["track", "--visible", bag, "--thermal", bag, "--gt", str(tmp_path / "gt.csv"), "--model", "tiny"]
+    (tmp_path / "one.yaml").write_text("/**: {ros__parameters: {threads: 1}}")
+    command += ["--weights", "random", "--params-file", str(tmp_path / "one.yaml"), "--out", str(tmp_path / "track.csv")]
+    assert cli.main(command) == 0
+    boxes = (tmp_path / "a/boxes.csv").read_bytes()
+    assert boxes == (tmp_path / "b/boxes.csv").read_bytes() == (tmp_path / "track.csv").read_bytes()
+    rows = read_boxes(tmp_path / "a/boxes.csv")
+    assert [row.frame for row in rows] == list(range(1, 10)) and rows[0].box == pytest.approx(BOX, abs=1e-3)
+    summary = json.loads((tmp_path / "b/summary.json").read_text())
+    assert (summary["mode"], summary["frames"]["dropped"], summary["frames"]["sent"]) == ("offline", 0, 10)
+    assert summary["iou"]["frames"] == 5 and "iou_live" not in summary
+    assert summary["latency_ms"]["p50"] > 0
+    assert open_source(str(tmp_path / "b/annotated.mp4"), "visible").count == 9
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == OFFLINE_FILES
+
+
+OFFLINE_FILES = ["boxes.csv", "summary.json", "summary.txt", "timeline.png"]
+
+
+def offline(bags: list[Path], out: Path, *more: str) -> int:
+    return cli.main(["replay", *map(str, bags), "--offline", *UNTRAINED, "--out", str(out), *more])
+
+
+def test_several_bags_offline_with_boxes_of_files(labelled, tmp_path, capsys):
+    twin = tmp_path / "twin/raw"
+    shutil.copytree(labelled / "raw", twin)
+    (tmp_path / "gt").mkdir()
+    for name, shift in (("raw", 0.0), ("raw_2", 3.0)):
+        rows = [f"{FIRST + i},{BOX[0] + shift},150,80,240,1" for i in (2, 3, 4)]
+        (tmp_path / f"gt/{name}.csv").write_text("\n".join(["frame,x,y,w,h,visible", *rows]) + "\n")
+    bags = [labelled / "raw", twin, labelled / "small"]
+    more = ["--gt", str(tmp_path / "gt"), "--first-frame", str(FIRST)]
+    assert offline(bags, tmp_path / "out", *more) == 1
+    said = capsys.readouterr()
+    assert f"{labelled}/small: {tmp_path}/gt/small.csv cannot be read" in said.err
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert [entry["folder"] for entry in summary["bags"]] == ["raw", "raw_2", "small"]
+    assert [entry.get("results") for entry in summary["bags"]] == [8, 8, None]
+    first, second = (read_boxes(tmp_path / "out" / name / "boxes.csv") for name in ("raw", "raw_2"))
+    assert first[0].frame == FIRST + 2 and second[0].box[0] == pytest.approx(first[0].box[0] + 3.0, abs=2e-3)
+    success = [entry["iou"]["success"] for entry in summary["bags"][:2]]
+    assert summary["mean"]["success"] == pytest.approx(sum(success) / 2, abs=1e-4)
+    assert [entry["iou"]["frames"] for entry in summary["bags"][:2]] == [2, 2]
+    assert f"{summary['mean']['success']:.3f}" in said.out.splitlines()[3]
+
+
+def test_a_compressed_bag_needs_no_arguments_either_and_a_box_on_the_command_line_wins(labelled, tmp_path):
+    assert offline([labelled / "small"], tmp_path, "--init", "100,100,50,60@4") == 0
+    rows = read_boxes(tmp_path / "boxes.csv")
+    assert rows[0].frame == 4 and rows[0].box == (100, 100, 50, 60)
+    assert json.loads((tmp_path / "summary.json").read_text())["iou"]["frames"] == 3  # 6, 7 and 9
+
+
 @pytest.mark.parametrize("when", ["starting", "playing"])
 def test_ctrl_c_ends_the_node_and_the_player(bag, tmp_path, domain_id, when):
     process = start(bag, tmp_path, domain_id, "--init", "500,150,80,240", "--loop", "0", "--duration", "600")
@@ -113,6 +231,15 @@ def test_what_the_node_refuses_is_told_and_the_exit_status_says_so(bag, tmp_path
     [
         (["--init", "1,2,3"], "x,y,w,h"),
         (["--init", "1,2,3,4", "--visible", "/rgb"], "/rgb"),
+        (["--init", "1,2,3,4", "--visible", "uav/vsible/image"], "did you mean /uav/visible/image?"),
+        (["--gt-topic", "/uav/visible/image"], "/uav/visible/image is of type sensor_msgs/msg/Image, true boxes are of"),
+        (["--gt-topic", "/truth"], "has no topic /truth; topics in it: /uav/"),
+        (["--gt", "none.yaml", "--gt-topic", "/truth"], "from a file or from a topic, not from both"),
+        (["--init", "1,2,3,4", "--offline", "--rate", "2"], "--rate cannot be given with --offline"),
+        (["--init", "9000,9000,30,30", "--offline", "--model", "tiny"], "lies outside the 640x480 image"),
+        (["--init", "1,2,3,4", "--offline", "--param", "no.such:=1"], "unknown parameter 'no.such'"),
+        (["other_bag", "--gt", "none.yaml"], "--gt none.yaml must be a folder, of one BAG.csv for each of the 2 bags"),
+        (["other_bag", "--init", "1,2,3"], "--init '1,2,3' must be"),
         (["--init", "1,2,3,4@45"], "has 0..44"),
         (["--gt", "nowhere.csv"], "nowhere.csv"),
         ([], "--init"),
@@ -133,6 +260,6 @@ def test_unusable_arguments_are_named_before_anything_starts(bag, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     Path("none.yaml").write_text("other_node: {ros__parameters: {a: 1}}")
     topics = ["--visible", "/uav/visible/image", "--thermal", "/uav/thermal/image"]
-    assert cli.main(["replay", str(bag), "--out", str(tmp_path / "out"), *topics, *arguments]) == 2
+    assert cli.main(["replay", "--out", str(tmp_path / "out"), *topics, str(bag), *arguments]) == 2
     assert named in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -9,7 +9,7 @@ from tpf_ros.sources.video import VideoSource
 
 __all__ = ["ACCEPTED", "Item", "Modality", "Source", "SourceError", "open_source", "split_topic"]
 
-ACCEPTED = "a video, a folder of frames, or a rosbag (mcap or sqlite3) as BAG or BAG:/topic"
+ACCEPTED = "a video, a folder of frames, or a rosbag (mcap, sqlite3, ROS 1) as BAG or BAG:/topic"
 
 
 def open_source(argument: str, modality: Modality, folder_rate: float = 30.0) -> Source:

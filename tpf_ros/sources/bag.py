@@ -1,4 +1,4 @@
-"""One image topic of a rosbag2 (mcap or sqlite3), decoded as the node decodes it. Needs no ROS."""
+"""One image topic of a rosbag (mcap, sqlite3, or of ROS 1), decoded as the node decodes it. Needs no ROS."""
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +15,8 @@ from tpf_ros.image_decoding import decode_thermal, decode_visible
 from tpf_ros.sources.source import Item, Modality, SourceError
 
 IMAGE_TYPES = (IMAGE, COMPRESSED)
-SUFFIXES = (".mcap", ".db3")
+ROS_1 = ".bag"
+SUFFIXES = (".mcap", ".db3", ROS_1)
 
 
 class BagSource:
@@ -116,7 +117,7 @@ def open_reader(path: Path) -> Iterator[AnyReader]:
 
 
 def is_bag(path: Path) -> bool:
-    """A rosbag2 file, or a directory of them."""
+    """A rosbag's file, or a directory of them."""
     return (path / "metadata.yaml").is_file() or bool(bag_files(path))
 
 
