@@ -1,4 +1,4 @@
-"""Turn a visible and a thermal source (videos, folders of frames) into a rosbag2, as two cameras would have recorded it.
+"""Turn a visible and a thermal source (videos, folders of frames) into a rosbag2, as two cameras would record it.
 
 Written with `rosbags`, so it needs no ROS installation. Visible images become sensor_msgs/Image bgr8, thermal ones
 mono8, mono16 or 32FC1, or both sensor_msgs/CompressedImage. True boxes become `tpf_interfaces/TrackedTarget`, the type
@@ -118,7 +118,8 @@ class _Output:
         encoding = _ENCODINGS[image.ndim, image.dtype.name]
         if not self._stamp < stamp <= LATEST_STAMP:
             raise SourceError(
-                f"{item.name}: its stamp {stamp} ns must be greater than that before, {self._stamp}, and less than 2**31 s"
+                f"{item.name}: its stamp {stamp} ns must be greater than the one before, {self._stamp}, and less than "
+                "2**31 s"
             )
         self._stamp = stamp
         kind = f"{width}x{height} {encoding}"

@@ -14,7 +14,7 @@ TO_FOLDER = ("gt_topic", "max_difference", "thermal_offset", "align", "homograph
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Convert a sequence of a data set to a rosbag2 that `tpf replay` judges without further arguments, or a rosbag "
-        "to a sequence (visible/, thermal/, stamps.csv, boxes.csv). Needs no ROS."
+        "to a sequence in a folder (visible/, thermal/, stamps.csv, boxes.csv). Needs no ROS."
     )
     parser.add_argument(
         "source",
@@ -23,30 +23,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "LasHeR, RGBT234, RGBT210, GTOT or VTUAV",
     )
     parser.add_argument("out", type=Path, help="the bag or folder to make; must not exist")
-    parser.add_argument("--visible", metavar="NAME", help="the topic in a bag; images or video in a folder of another layout")
+    parser.add_argument(
+        "--visible", metavar="NAME", help="topic of a bag; images or video in a folder of another layout"
+    )
     parser.add_argument("--thermal", metavar="NAME", help="the same")
     parser.add_argument(
-        "--gt", type=Path, metavar="FILE", help="true boxes, instead of those in SOURCE: 'frame,x,y,w,h,visible', or the "
-        "benchmark's text"
-    )  # fmt: skip
+        "--gt",
+        type=Path,
+        metavar="FILE",
+        help="true boxes instead of those in the source: CSV, frame,x,y,w,h,visible, or the benchmark's text",
+    )
     bag = parser.add_argument_group("making a bag")
     bag.add_argument("--storage", choices=("mcap", "sqlite3"), help="default: mcap")
     bag.add_argument(
-        "--jpeg", type=int, nargs="?", const=90, metavar="QUALITY",
-        help="compressed images (default quality: 90); JPEG files are taken as they are, 16-bit thermal images stay raw",
-    )  # fmt: skip
+        "--jpeg",
+        type=int,
+        nargs="?",
+        const=90,
+        metavar="QUALITY",
+        help="compressed images (quality: 90); JPEG files are taken as they are, 16-bit thermal images stay raw",
+    )
     bag.add_argument("--fps", type=float, help="of images without stamps.csv, frames a second; default: 30")
     folder = parser.add_argument_group("making a folder")
-    folder.add_argument("--gt-topic", metavar="TOPIC", help="true boxes: TrackedTarget, Detection2D or Detection2DArray; default: /ground_truth, if there")
+    folder.add_argument(
+        "--gt-topic",
+        metavar="TOPIC",
+        help="true boxes: TrackedTarget, Detection2D or Detection2DArray; default: /ground_truth, if there",
+    )
     folder.add_argument("--max-difference", type=float, metavar="S", help="between the two of a pair; default: 0.02")
-    folder.add_argument("--thermal-offset", type=float, metavar="S", help="added to thermal stamps for pairing; default: 0")
     folder.add_argument(
-        "--align", action="store_const", const=True, help="resample thermal images to lie on the visible ones, as "
-        "training needs where sizes differ"
-    )  # fmt: skip
+        "--thermal-offset", type=float, metavar="S", help="added to thermal stamps for pairing; default: 0"
+    )
     folder.add_argument(
-        "--homography", type=float, nargs=9, metavar="H", help="thermal to visible pixels, for --align; default: the same view"
-    )  # fmt: skip
+        "--align",
+        action="store_const",
+        const=True,
+        help="resample thermal images to lie on the visible ones, as training needs where sizes differ",
+    )
+    folder.add_argument(
+        "--homography",
+        type=float,
+        nargs=9,
+        metavar="H",
+        help="from thermal to visible pixels, for --align; default: the same view",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -114,11 +134,12 @@ def _to_folder(args: argparse.Namespace, out: Path) -> str:
     registration = None
     if args.align:
         registration = Registration.homography(args.homography) if args.homography else Registration.identity()
-    given = {name: getattr(args, name) for name in ("max_difference", "thermal_offset") if getattr(args, name) is not None}
+    options = {"max_difference": args.max_difference, "thermal_offset": args.thermal_offset}
+    given = {name: value for name, value in options.items() if value is not None}
     written = write_folder(
         out, args.source, args.visible, args.thermal, args.gt_topic, args.gt, registration=registration, **given
     )
     return (
-        f"{written.pairs} pairs, {written.boxes} boxes; without a partner and left out: {written.visible_left} visible, "
-        f"{written.thermal_left} thermal images"
+        f"{written.pairs} pairs, {written.boxes} boxes; without a partner and left out: "
+        f"{written.visible_left} visible, {written.thermal_left} thermal images"
     )

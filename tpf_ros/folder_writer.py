@@ -5,7 +5,7 @@ both without loss.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -48,10 +48,10 @@ def write_folder(
 ) -> Written:
     """Write the bag's images that have a partner to the new folder `out`.
 
-    Topics: None as in `BagSource` and `find_boxes_topic`. Each visible image goes with the thermal one that is nearest to
-    it by stamp after `thermal_offset` s, at most `max_difference` s away. boxes_file: a box file for the pairs, instead
-    of the topic. registration: from thermal to visible pixels; thermal images are then resampled to lie on the visible
-    ones. None keeps them as they are.
+    Topics: None as in `BagSource` and `find_boxes_topic`. Each visible image goes with the thermal one that is nearest
+    to it by stamp after `thermal_offset` s, at most `max_difference` s away. boxes_file: a box file for the pairs,
+    instead of the topic. registration: from thermal to visible pixels; thermal images are then resampled to lie on the
+    visible ones. None keeps them as they are.
 
     SourceError names bag, topic and message at fault.
     """
@@ -65,7 +65,10 @@ def write_folder(
     if boxes_file is not None:
         boxes = read_sequence_boxes(boxes_file, len(pairs))
     elif topic := find_boxes_topic(bag, boxes_topic):
-        boxes = read_bag_boxes(bag, topic, chosen[0], round(max_difference * 1e9))
+        numbers = {int(message): number for number, message in enumerate(pairs[:, 0])}
+        # Of all images, so that one without a partner keeps its box to itself.
+        every = read_bag_boxes(bag, topic, stamps[0], round(max_difference * 1e9))
+        boxes = [replace(true, frame=numbers[true.frame]) for true in every if true.frame in numbers]
     out.mkdir(parents=True)
     size = _write_images(visible, pairs[:, 0], out / "visible")
     align = None if registration is None else partial(_align, registration=registration, size=size)

@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 import sys
+from itertools import chain, count
 from pathlib import Path
 
 from tpf_model.boxes import Box
@@ -22,13 +23,16 @@ LIVE = {"rate": 1.0, "loop": 1, "duration": 0.0, "namespace": "/"}  # options of
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Judge the tracker on rosbags: boxes, latency, states and, where the bag or a CSV file has true boxes, scores. Live "
-        "(default), the bag is played to the node over DDS in real time, and what is too much for it is dropped and "
-        "counted. With --offline every pair is tracked without ROS, each time with the same boxes. To track in videos or "
-        "folders, or without a report, use `tpf track`."
+        "Judge the tracker on rosbags: boxes, latency, states and, where the bag or a CSV file has true boxes, scores. "
+        "Live (default), the bag is played to the node over DDS in real time, and what is too much for it is dropped "
+        "and counted. With --offline every pair is tracked without ROS, each time with the same boxes. To track in "
+        "videos or folders, or without a report, use `tpf track`."
     )
     parser.add_argument(
-        "bag", type=Path, nargs="+", help="rosbag2 folder, .mcap or .db3 file (offline also .bag); several each get a folder in --out"
+        "bag",
+        type=Path,
+        nargs="+",
+        help="rosbag2 folder, .mcap or .db3 file (offline also .bag); of several, each gets a folder in --out",
     )
     parser.add_argument("--offline", action="store_true", help="no DDS, every pair, the same boxes each time")
     parser.add_argument("--visible", metavar="TOPIC", help="default: /visible/image, or the only one that fits")
@@ -44,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CSV",
         help="true boxes, frame,x,y,w,h,visible; for several bags a folder with BAG.csv; default: those in the bag",
     )
-    parser.add_argument("--gt-topic", metavar="TOPIC", help="true boxes in the bag; default: /ground_truth, if it is there")
+    parser.add_argument("--gt-topic", metavar="TOPIC", help="true boxes in the bag; default: /ground_truth, if there")
     parser.add_argument(
         "--first-frame", type=int, default=0, metavar="N", help="number of the bag's first frame; default: 0"
     )
@@ -59,9 +63,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     live.add_argument("--namespace", default=LIVE["namespace"], help="of the node; default: %(default)s")
     live.add_argument("--rate", type=float, default=LIVE["rate"], help="speed; default: %(default)s")
     live.add_argument(
-        "--loop", type=int, default=LIVE["loop"], metavar="N", help="passes over the bag, 0 = until --duration; default: 1"
+        "--loop",
+        type=int,
+        default=LIVE["loop"],
+        metavar="N",
+        help="passes over the bag, 0 = until --duration; default: 1",
     )
-    live.add_argument("--duration", type=float, default=LIVE["duration"], metavar="S", help="stop after so many seconds")
+    live.add_argument(
+        "--duration", type=float, default=LIVE["duration"], metavar="S", help="stop after so many seconds"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -86,10 +96,9 @@ def _folders(bags: list[Path], out: Path) -> dict[Path, Path]:
     folders: dict[Path, Path] = {}
     for bag in bags:
         path = bag.resolve()
-        name = unique = path.stem if path.suffix in SUFFIXES else path.name
-        while out / unique in folders.values():
-            unique = f"{name}_{2 + sum(folder.name.startswith(f'{name}_') for folder in folders.values())}"
-        folders[bag] = out / unique
+        name = path.stem if path.suffix in SUFFIXES else path.name
+        names = chain([name], (f"{name}_{number}" for number in count(2)))
+        folders[bag] = next(out / one for one in names if out / one not in folders.values())
     return folders
 
 

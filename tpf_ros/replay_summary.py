@@ -23,7 +23,9 @@ def write_summary(out: Path, outcomes: list[Outcome], offline: bool) -> str:
     """Write both files into `out` and return the text. Means are over the bags that have scores, each counted once."""
     bags = [_entry(outcome) for outcome in outcomes]
     scored = [entry["iou"] for entry in bags if entry.get("iou", {}).get("frames")]
-    mean = {name: round(sum(iou[name] for iou in scored) / len(scored), 4) for name in RATES} if scored else {}
+    live = [entry["iou_live"] for entry in bags if entry.get("iou_live", {}).get("frames")]
+    mean = {name: _mean([iou[name] for iou in scored]) for name in RATES}
+    mean["live_success"] = _mean([iou["success"] for iou in live])
     failed = [entry for entry in bags if "error" in entry]
     summary = {
         "mode": "offline" if offline else "live",
@@ -34,8 +36,8 @@ def write_summary(out: Path, outcomes: list[Outcome], offline: bool) -> str:
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     rows = [HEADER, *(_row(entry) for entry in bags if "error" not in entry)]
     if scored:
-        rows.append([f"mean of {len(scored)}", *[""] * 6, *(f"{mean[name]:.3f}" for name in RATES)])
-        rows[-1] += [""] * (len(HEADER) - len(rows[-1]))
+        means = ["-" if value is None else f"{value:.3f}" for value in mean.values()]
+        rows.append([f"mean of {len(scored)}", *[""] * 6, *means, *[""] * len(STATES)])
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))]).rstrip()
@@ -45,6 +47,10 @@ def write_summary(out: Path, outcomes: list[Outcome], offline: bool) -> str:
     text = "\n".join(lines)
     (out / "summary.txt").write_text(text + "\n")
     return text
+
+
+def _mean(values: list[float]) -> float | None:
+    return round(sum(values) / len(values), 4) if values else None
 
 
 def _entry(outcome: Outcome) -> dict:

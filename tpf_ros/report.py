@@ -38,12 +38,13 @@ DEFINITIONS = {
 }
 OFFLINE_DEFINITIONS = {
     "frames.sent": "visible images in the bag",
-    "frames.processed": "pairs, and lone images of a camera while the other is silent, from the initial frame on; none is "
-    "dropped",
+    "frames.processed": "pairs, and lone images of a camera while the other is silent, from the initial frame on; none "
+    "is dropped",
     "frames.results": "results with a target; tracking .. error: those in each state",
     "latency_ms": "what one pair took: reading, decoding, pairing and the network",
     **{name: DEFINITIONS[name] for name in ("success", "precision", "normalised_precision")},
-    "iou": "each result against the true box of its own frame, where the target is visible; the initial frame is left out",
+    "iou": "each result against the true box of its own frame, where the target is visible; the initial frame is left "
+    "out",
 }
 # The node's own counts, from its diagnostics, by their names in the summary.
 COUNTERS = {

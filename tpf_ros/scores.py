@@ -1,4 +1,4 @@
-"""How well boxes fit the true ones over frames: SR, PR and NPR (Wu et al., OTB, 2013; Mueller et al., TrackingNet, 2018)."""
+"""How well boxes fit the true ones: SR and PR (Wu et al., OTB, 2013), NPR (Mueller et al., TrackingNet, 2018)."""
 
 import math
 from dataclasses import dataclass

@@ -41,7 +41,7 @@ LAYOUTS = (
 
 @dataclass(frozen=True)
 class Sequence:
-    """stamps: (visible, thermal) in ns of each frame; None where no file has them. boxes: in visible pixels; may be none.
+    """stamps: (visible, thermal) in ns of each frame; None where no file has them. boxes: in visible pixels, if any.
 
     left_out: the thermal images' own boxes, where there are such.
     """
@@ -83,7 +83,7 @@ def read_sequence(
 
 
 def read_sequence_boxes(file: Path, count: int, layout: Layout = OURS) -> list[TrueBox]:
-    """The boxes of a CSV file, or of a text file as the layout has it, for `count` frames; ValueError names the file."""
+    """The boxes of a CSV file, or of a text file as the layout has it, of `count` frames; ValueError names the file."""
     if file.suffix != ".csv":
         boxes = read_box_lines(file, layout.corners, layout.every)
         needed = -(-count // layout.every)

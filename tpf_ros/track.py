@@ -16,8 +16,8 @@ from tpf_ros.video_writer import SUFFIXES
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Track one target in images of any kind and write its boxes. Needs no ROS. To judge the tracker on rosbags, with "
-        "scores, latency and a report, use `tpf replay`."
+        "Track one target in images of any kind and write its boxes. Needs no ROS. To judge the tracker on rosbags, "
+        "with scores, latency and a report, use `tpf replay`."
     )
     inputs = parser.add_argument_group("input (rosbags are paired by stamp, all else by number)")
     inputs.add_argument("--visible", required=True, metavar="PATH", help=ACCEPTED)

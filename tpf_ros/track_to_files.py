@@ -38,7 +38,8 @@ def track_to_files(
 ) -> Tracked:
     """Write boxes.csv, and the annotated and the fused video where they are given; `truth` is drawn in the former.
 
-    first_frame: the number of the sources' first frame in the lines and in `truth`. CommandError says what is kept when it ends early.
+    first_frame: the number of the sources' first frame in the lines and in `truth`. CommandError says what is kept when
+    it ends early.
     """
     tracked, truth = Tracked(), truth or {}
     progress = Progress(tracker.total)

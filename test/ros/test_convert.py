@@ -173,7 +173,8 @@ def test_two_videos_and_a_csv_file(tmp_path, capsys):
     assert tpf(tmp_path / "clip", tmp_path / "bag", "--gt", CLIP / "C.csv", "--jpeg") == 0
     topics = messages(tmp_path / "bag")
     assert len(topics["/visible/image/compressed"]) == len(topics["/thermal/image/compressed"]) == 590
-    visible, thermal = ([stamp_of(m) for _, m in topics[f"/{name}/image/compressed"]] for name in ("visible", "thermal"))
+    visible = [stamp_of(message) for _, message in topics["/visible/image/compressed"]]
+    thermal = [stamp_of(message) for _, message in topics["/thermal/image/compressed"]]
     assert visible == thermal and visible[1] - visible[0] == 33_333_333
     boxes = {stamp_of(message): message for _, message in topics["/ground_truth"]}
     for true in read_true_boxes(CLIP / "C.csv"):
@@ -183,14 +184,17 @@ def test_two_videos_and_a_csv_file(tmp_path, capsys):
     assert not boxes
 
 
+LINES = "1,2,3,4\n5,6,7,8\n0,0,0,0\n"
+
+
 @pytest.mark.parametrize(
     ("folders", "files", "options", "expected"),
     [
-        (("visible", "infrared"), {"init.txt": "1,2,3,4\n5,6,7,8\n0,0,0,0\n", "visible.txt": "9 9 9 9"}, [], "lasher"),
-        (("visible", "infrared"), {"visible.txt": "1,2,3,4\n5,6,7,8\n0,0,0,0\n", "infrared.txt": "8,8,8,8"}, [], "rgbt234"),
+        (("visible", "infrared"), {"init.txt": LINES, "visible.txt": "9 9 9 9"}, [], "lasher"),
+        (("visible", "infrared"), {"visible.txt": LINES, "infrared.txt": "8,8,8,8"}, [], "rgbt234"),
         (("v", "i"), {"groundTruth_v.txt": "1 2 4 6\n12\t14 5 6\nNaN NaN NaN NaN\n"}, [], "gtot"),
         (("rgb", "ir"), {"rgb.txt": "1 2 3 4\n"}, [], "vtuav"),
-        (("left", "right"), {"mine.txt": "1 2 3 4\n5 6 7 8\n0 0 0 0"}, ["--visible", "left", "--thermal", "right"], "mine"),
+        (("left", "right"), {"mine.txt": LINES}, ["--visible", "left", "--thermal", "right"], "mine"),
     ],
 )
 def test_layouts_of_the_benchmarks(tmp_path, capsys, folders, files, options, expected):
@@ -218,6 +222,10 @@ def replace_text(path: str, old: str, new: str):
     return lambda sequence: (sequence / path).write_text((sequence / path).read_text().replace(old, new))
 
 
+def replace_image(image):
+    return lambda sequence: cv2.imwrite(str(sequence / "thermal/000003.png"), image)
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -226,14 +234,14 @@ def replace_text(path: str, old: str, new: str):
         (replace_text("boxes.csv", "5,10.0", "6,10.0"), "boxes.csv has a box for frame 6, the last of 6 frames is 5"),
         (replace_text("boxes.csv", "5,10.0", "4,10.0"), "boxes.csv needs at least one box, with rising frame numbers"),
         (replace_text("boxes.csv", "10.0", "nan"), "boxes.csv, line 6: '5,nan,8.0,12.0,20.0,1' is not"),
-        (replace_text("stamps.csv", f"{STAMPS[2][0]}", f"{START}"), "visible/000002.png: its stamp 1000000000000000000 ns"),
+        (replace_text("stamps.csv", f"{STAMPS[2][0]}", f"{START}"), f"visible/000002.png: its stamp {START} ns"),
         (replace_text("stamps.csv", f"{STAMPS[0][1]}", "0"), "thermal/000000.png: its stamp 0 ns must be greater"),
         (replace_text("stamps.csv", f"{STAMPS[5][0]}", f"{2**31 * 10**9}"), "less than 2**31 s"),
         (replace_text("stamps.csv", "5,", "6,"), "stamps.csv needs one line for each frame, 0..5"),
         (lambda s: (s / "thermal/000003.png").write_bytes(b"\x89PNG"), "thermal/000003.png is damaged"),
-        (lambda s: cv2.imwrite(str(s / "thermal/000003.png"), np.zeros((9, 9), np.uint16)), "is 9x9 mono16, those before"),
-        (lambda s: cv2.imwrite(str(s / "thermal/000003.png"), np.zeros((48, 64), np.uint8)), "is 64x48 mono8, those before"),
-        (lambda s: (s / "visible").rename(s / "colour"), "holds no sequence: expected folders or videos named visible, th"),
+        (replace_image(np.zeros((9, 9), np.uint16)), "is 9x9 mono16, those before are 64x48 mono16"),
+        (replace_image(np.zeros((48, 64), np.uint8)), "is 64x48 mono8, those before are 64x48 mono16"),
+        (lambda s: (s / "visible").rename(s / "colour"), "holds no sequence: expected folders or videos named visible"),
     ],
 )
 def test_a_damaged_sequence_is_named_and_leaves_nothing(tmp_path, capsys, spoil, said):
@@ -260,10 +268,10 @@ def test_a_damaged_sequence_is_named_and_leaves_nothing(tmp_path, capsys, spoil,
         (["bag", "new", "--gt", "a.csv", "--gt-topic", "b"], "not from both"),
         (["bag", "new", "--homography", *"100010001"], "--homography needs --align"),
         (["bag", "new", "--max-difference", "nan"], "--max-difference is nan"),
-        (["bag", "new", "--visible", "/vsible/image"], "no image topic /vsible/image; did you mean /visible/image?; im"),
+        (["bag", "new", "--visible", "/vsible/image"], "no image topic /vsible/image; did you mean /visible/image?"),
         (["bag", "new", "--visible", "/thermal/image"], "are both bag:/thermal/image"),
-        (["bag", "new", "--gt-topic", "ground_thruth"], "no topic /ground_thruth; did you mean /ground_truth?; topics"),
-        (["bag", "new", "--gt-topic", "/visible/image"], "/visible/image is of type sensor_msgs/msg/Image, true boxes are"),
+        (["bag", "new", "--gt-topic", "ground_thruth"], "no topic /ground_thruth; did you mean /ground_truth?"),
+        (["bag", "new", "--gt-topic", "/visible/image"], "/visible/image is of type sensor_msgs/msg/Image, true boxes"),
         (["cut.mcap", "new"], "cut.mcap is not a rosbag that can be read"),
     ],
 )
@@ -394,6 +402,14 @@ def test_detections_become_boxes(tmp_path, kind):
     assert read_true_boxes(tmp_path / "clip/boxes.csv") == expected
 
 
+def test_the_box_of_an_image_without_a_partner_is_not_given_to_its_neighbour(tmp_path):
+    visible, thermal = visible_topic(4, period=16 * MS), thermal_topic(2, period=32 * MS)
+    found = [detection(START + i * 16 * MS, 1.0, 2.0, 3.0 + i, 4.0) for i in (1, 2, 3)]
+    bag = write_bag(tmp_path / "bag", visible=visible, thermal=thermal, target=found)
+    assert tpf(bag, tmp_path / "clip", "--gt-topic", "/target/image") == 0
+    assert read_true_boxes(tmp_path / "clip/boxes.csv") == [TrueBox(1, (1.0, 2.0, 5.0, 4.0), True)]
+
+
 def test_thermal_images_are_moved_onto_the_visible_ones_only_if_asked(tmp_path):
     small = write_bag(tmp_path / "small", visible=visible_topic(1), thermal=thermal_topic(1, size=(24, 32)))
     assert tpf(small, tmp_path / "as_it_is") == 0 and tpf(small, tmp_path / "aligned", "--align") == 0
@@ -416,6 +432,10 @@ def test_boxes_of_a_file_are_checked_against_the_pairs(tmp_path, capsys):
     assert (tmp_path / "clip/boxes.csv").read_text() == boxes.read_text()
 
 
+def cut_jpeg():
+    return make("sensor_msgs/msg/CompressedImage", header(START), "jpeg", np.frombuffer(b"\xff\xd8 cut", np.uint8))
+
+
 def two(stamp):
     return make("vision_msgs/msg/Detection2DArray", header(stamp), [detection(stamp, 1, 2, 3, 4)] * 2)
 
@@ -424,17 +444,14 @@ def two(stamp):
     ("topics", "said"),
     [
         ({"visible": [raw(START, images(1)[0], "yuv9")]}, "visible/image: message 0 is damaged: encoding 'yuv9'"),
-        ({"visible": [raw(0, images(1)[0], "bgr8")]}, "visible/image: message 0 has the stamp 0 ns; stamps must rise"),
-        ({"thermal": thermal_topic(2, period=-10 * MS)}, f"thermal/image: message 1 has the stamp {START - 7 * MS} ns, after"),
+        ({"visible": [raw(0, images(1)[0], "bgr8")]}, "visible/image: message 0 has the stamp 0 ns, which is none"),
+        ({"thermal": thermal_topic(2, period=-10 * MS)}, f"message 1 has the stamp {START - 7 * MS} ns, after"),
         ({"thermal": thermal_topic(2, period=0)}, "thermal/image: message 1 has the stamp"),
-        ({"visible": visible_topic(1)[:1] + [raw(START + 40 * MS, images(1, size=(9, 9))[0], "bgr8")]}, "message 1 is 9x9"),
+        ({"visible": [*visible_topic(1), raw(START + 40 * MS, images(1, size=(9, 9))[0], "bgr8")]}, "message 1 is 9x9"),
         ({"target": [two(START)]}, "target/image: message 0 holds 2 detections, needs one target or none"),
-        ({"target": [detection(START + 10**9, 1, 2, 3, 4)]}, "none of its 1 stamps is within 0.02 s of a visible image's"),
+        ({"target": [detection(START + 10**9, 1, 2, 3, 4)]}, "none of its 1 stamps is within 0.02 s of a visible"),
         ({"target": [detection(START, np.nan, 2, 3, 4)]}, "target/image: message 0 has the box (nan"),
-        (
-            {"visible": [make("sensor_msgs/msg/CompressedImage", header(START), "jpeg", np.frombuffer(b"\xff\xd8 cut", "u1"))]},
-            "message 0 is damaged: JPEG image of 6 bytes is cut off",
-        ),
+        ({"visible": [cut_jpeg()]}, "message 0 is damaged: JPEG image of 6 bytes is cut off"),
     ],
 )
 def test_what_cannot_be_used_is_told_with_its_topic_and_message(tmp_path, capsys, topics, said):

@@ -1,4 +1,4 @@
-"""`tpf replay` as a user runs it: its own process, which starts the real node and the player, over real DDS; or offline."""
+"""`tpf replay` as a user runs it: a process, which starts the real node and the player, over real DDS; and offline."""
 
 import json
 import os
@@ -40,7 +40,7 @@ UNTRAINED = ["--model", "tiny", "--param", "weights:=random", "--param", "thread
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory) -> Path:
-    """A folder with `raw`, a bag of ten frames with true boxes in it, `small`, its like in JPEG and sqlite3, and `cut`."""
+    """Folder with `raw`, a bag of ten frames and true boxes, `small`, the same as JPEG in sqlite3, and `cut.mcap`."""
     folder = tmp_path_factory.mktemp("labelled")
     for name, jpeg, storage in (("raw", None, "mcap"), ("small", 95, "sqlite3")):
         streams = [
@@ -114,7 +114,8 @@ def test_bags_that_carry_boxes_are_played_one_after_the_other_and_a_bad_one_is_n
     first, cut, second = summary["bags"]
     assert "is not a rosbag that can be read" in cut["error"]
     for entry in (first, second):
-        assert entry["frames"] == 10 and 1 <= entry["results"] <= 10 and sum(entry["states"].values()) == entry["results"]
+        assert entry["frames"] == 10 and 1 <= entry["results"] <= 10
+        assert sum(entry["states"].values()) == entry["results"]
         assert entry["latency_ms"]["p50"] > 0 and entry["iou_live"]["frames"] == 5  # boxes after the initial one
         report = json.loads((tmp_path / entry["folder"] / "summary.json").read_text())
         assert report["iou"] == entry["iou"] and report["frames"]["dropped"] == entry["dropped"]
@@ -145,7 +146,8 @@ def test_an_offline_replay_gives_the_same_boxes_each_time_without_ros_and_those_
     (tmp_path / "gt.csv").write_text("frame,x,y,w,h,visible\n1," + ",".join(map(repr, BOX)) + ",1\n")
     command = ["track", "--visible", bag, "--thermal", bag, "--gt", str(tmp_path / "gt.csv"), "--model", "tiny"]
     (tmp_path / "one.yaml").write_text("/**: {ros__parameters: {threads: 1}}")
-    command += ["--weights", "random", "--params-file", str(tmp_path / "one.yaml"), "--out", str(tmp_path / "track.csv")]
+    command += ["--weights", "random", "--params-file", str(tmp_path / "one.yaml")]
+    command += ["--out", str(tmp_path / "track.csv")]
     assert cli.main(command) == 0
     boxes = (tmp_path / "a/boxes.csv").read_bytes()
     assert boxes == (tmp_path / "b/boxes.csv").read_bytes() == (tmp_path / "track.csv").read_bytes()
@@ -232,7 +234,7 @@ def test_what_the_node_refuses_is_told_and_the_exit_status_says_so(bag, tmp_path
         (["--init", "1,2,3"], "x,y,w,h"),
         (["--init", "1,2,3,4", "--visible", "/rgb"], "/rgb"),
         (["--init", "1,2,3,4", "--visible", "uav/vsible/image"], "did you mean /uav/visible/image?"),
-        (["--gt-topic", "/uav/visible/image"], "/uav/visible/image is of type sensor_msgs/msg/Image, true boxes are of"),
+        (["--gt-topic", "/uav/visible/image"], "/uav/visible/image is of type sensor_msgs/msg/Image, true boxes"),
         (["--gt-topic", "/truth"], "has no topic /truth; topics in it: /uav/"),
         (["--gt", "none.yaml", "--gt-topic", "/truth"], "from a file or from a topic, not from both"),
         (["--init", "1,2,3,4", "--offline", "--rate", "2"], "--rate cannot be given with --offline"),

@@ -58,8 +58,8 @@ class BagSource:
         falls = np.flatnonzero(np.diff(stamps, prepend=0) <= 0)
         if len(falls):
             i = int(falls[0])
-            after = f" ns, after {stamps[i - 1]}" if i else ""
-            raise SourceError(f"{self.name}: message {i} has the stamp {stamps[i]}{after} ns; stamps must rise from above 0")
+            before = f"after {stamps[i - 1]} ns" if i else "which is none"
+            raise SourceError(f"{self.name}: message {i} has the stamp {stamps[i]} ns, {before}; stamps must rise")
         return stamps
 
     def _messages(self, reader: AnyReader) -> Iterator[tuple]:

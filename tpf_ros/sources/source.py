@@ -21,7 +21,7 @@ class Item:
     stamp_ns: when it was taken, of the video, the message's header, or the frame's number.
     arrival_ns: when a rosbag recorded it; the stamp elsewhere.
     load: -> (H, W, 3) uint8 RGB of a visible image, (h, w) uint8 | uint16 | float32 of a thermal one.
-    encoded: -> the bytes of an image file (JPEG, PNG, ...) that is decoded to the same; None where there is no such file.
+    encoded: -> the bytes of an image file (JPEG, PNG, ...) that is decoded to the same; None where there is none.
     """
 
     name: str
