@@ -35,7 +35,7 @@ for _name, _text in VISION.items():
 
 # What floats, absence and gaps do to files: 0.1 + 0.2 and its like do not survive a centre or a fixed number of digits.
 BOXES = [
-    TrueBox(0, (0.1 + 0.2, 1 / 3, 0.7 * 3, 20.1), True),
+    TrueBox(0, (0.1 + 0.2, 1 / 3, 1000 / 3, 200.1), True),
     TrueBox(1, (-3.5, 2.0**-40, 1e-3 + 1e-17, 123456.789), True),
     TrueBox(2, (0.0, 0.0, 0.0, 0.0), False),
     TrueBox(4, (5.0, 6.0, 7.0, 8.0), False),  # of frame 3 nothing is known

@@ -192,10 +192,11 @@ def test_several_bags_offline_with_boxes_of_files(labelled, tmp_path, capsys):
 
 
 def test_a_compressed_bag_needs_no_arguments_either_and_a_box_on_the_command_line_wins(labelled, tmp_path):
-    assert offline([labelled / "small"], tmp_path, "--init", "100,100,50,60@4") == 0
+    numbered = ["--init", "100,100,50,60@94", "--first-frame", str(FIRST)]
+    assert offline([labelled / "small"], tmp_path, *numbered) == 0
     rows = read_boxes(tmp_path / "boxes.csv")
-    assert rows[0].frame == 4 and rows[0].box == (100, 100, 50, 60)
-    assert json.loads((tmp_path / "summary.json").read_text())["iou"]["frames"] == 3  # 6, 7 and 9
+    assert rows[0].frame == FIRST + 4 and rows[0].box == (100, 100, 50, 60)
+    assert json.loads((tmp_path / "summary.json").read_text())["iou"]["frames"] == 3  # 96, 97 and 99
 
 
 @pytest.mark.parametrize("when", ["starting", "playing"])

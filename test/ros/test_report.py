@@ -10,6 +10,7 @@ import pytest
 from tpf_ros.boxes_csv import read_boxes
 from tpf_ros.recording import Plan, Published, Recording, Sent
 from tpf_ros.report import write_report
+from tpf_ros.scores import fit, statistics
 
 SECOND, MS = 10**9, 10**6
 NAN = (math.nan,) * 4
@@ -68,6 +69,29 @@ def test_a_result_without_a_box_counts_as_a_miss(tmp_path):
     truth = {frame: (0, 0, 10, 10) for frame in range(20, 30)}
     summary = report(tmp_path, [result(24, 10, (0, 0, 10, 5)), result(25, 10, NAN, "error")], truth)
     assert summary["iou"]["mean"] == pytest.approx(0.25)
+
+
+def test_offline_each_result_has_its_frame_and_a_lone_thermal_image_is_not_scored(tmp_path):
+    whole = recording(tmp_path, [])
+    box = (0, 0, 10, 10)
+    alone = replace(result(24, 10, (50, 50, 10, 10)), frame=24, stamp=SECOND + 450 * MS)
+    published = [replace(result(frame, 10 * (frame - 20), box), frame=frame) for frame in (22, 23, 24)]
+    plan = replace(whole.plan, offline=True)
+    write_report(replace(whole, plan=plan, published=[*published, alone]), {frame: box for frame in range(20, 30)})
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["iou"]["frames"], summary["iou"]["mean"]) == (2, 1)
+    assert summary["latency_ms"]["max"] == 40
+    assert not {"iou_live", "received_ms", "player_late_ms", "diagnostics"} & set(summary)
+    assert not (tmp_path / "boxes.csv").exists()  # it is written while tracking
+
+
+def test_precision_is_in_pixels_and_normalised_precision_in_sizes_of_the_true_box():
+    true = (100.0, 100.0, 20.0, 200.0)
+    shifted = [(x, y, 20.0, 200.0) for x, y in ((104, 100), (106, 100), (100, 130), (120, 100), (100, 141))]
+    scores = statistics([fit(box, true) for box in [*shifted, NAN]])
+    assert scores["precision"] == pytest.approx(3 / 6, abs=1e-4)  # 4, 6 and 20 px, but not 30 and 41
+    assert scores["normalised_precision"] == pytest.approx(2 / 6, abs=1e-4)  # 4 of 20 and 30 of 200
+    assert fit((102, 90, 16, 220), true).error == 0  # the same centre
 
 
 def test_results_before_simulated_time_begins_have_no_latency(tmp_path):
