@@ -73,12 +73,21 @@ def warp(image: np.ndarray, to_source: np.ndarray, size: tuple[int, int]) -> np.
     `to_source` is the (3, 3) matrix from the output's continuous coordinates to those of `image`.
     """
     image, to_source = shrink(image, to_source, size)
-    matrix = _CORNER @ to_source @ _CENTRE
-    matrix /= matrix[2, 2]
+    matrix = between_centres(to_source)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    if abs(matrix[2, 0]) < 1e-12 and abs(matrix[2, 1]) < 1e-12:
+    if is_affine(matrix):
         return cv2.warpAffine(image, matrix[:2], size, flags=flags)
     return cv2.warpPerspective(image, matrix, size, flags=flags)
+
+
+def between_centres(to_source: np.ndarray) -> np.ndarray:
+    """`to_source` for coordinates that put a pixel's centre at an integer, as OpenCV's do; its last number is 1."""
+    matrix = _CORNER @ to_source @ _CENTRE
+    return matrix / matrix[2, 2]
+
+
+def is_affine(matrix: np.ndarray) -> bool:
+    return abs(matrix[2, 0]) < 1e-12 and abs(matrix[2, 1]) < 1e-12
 
 
 def bounds(to_source: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:

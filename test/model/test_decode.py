@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+import torch
 from tpf_model.decode import decode, hann_window
+from tpf_model.runtime.device_decode import decode_on_device
 
 
 def maps(cells=16):
@@ -40,3 +42,27 @@ def test_the_cells_around_the_best_one_have_their_say_by_the_square_of_their_sco
     assert best == 0.8
     assert (w, h) == pytest.approx((0.25 * 0.8 + 0.5 * 0.2, 0.25), abs=1e-4)  # 0.8^2 : 0.4^2 = 4 : 1
     assert (x + w / 2, y + h / 2) == pytest.approx((8.2 / 16, 8 / 16), abs=1e-4)
+
+
+@pytest.mark.parametrize("power", [0, 2])
+def test_on_the_device_it_is_the_same(power):
+    rng = np.random.default_rng(0)
+    window = hann_window(16, power)
+    places = set()
+    for case in range(200):
+        score = rng.uniform(1e-4, 1, (16, 16)).astype(np.float32) ** 4
+        score.flat[[0, 15, 240, 255, 100][case % 5]] += case % 2  # corners, too
+        size = rng.uniform(1e-4, 1, (2, 16, 16)).astype(np.float32)
+        offset = rng.normal(0.5, 1, (2, 16, 16)).astype(np.float32)
+        box, best = decode(score, size, offset, window)
+        ours = decode_on_device(*map(torch.from_numpy, (score, size, offset, window)))
+        assert ours.tolist() == pytest.approx([*box, best], abs=1e-6)
+        places.add(np.argmax(score * window))
+    assert len(places) > 4
+
+
+def test_on_the_device_the_first_of_equal_cells_is_the_best_one_too():
+    score, size, offset = np.full((16, 16), 1e-4), np.full((2, 16, 16), 0.1), np.zeros((2, 16, 16))
+    score[3, 4] = score[9, 2] = 0.5
+    ours = decode_on_device(*map(torch.from_numpy, (score, size, offset, np.ones_like(score))))
+    assert ours[:4].tolist() == pytest.approx(decode(score, size, offset, np.ones_like(score))[0], abs=1e-6)

@@ -8,12 +8,13 @@ import torch
 from tpf_model.crop import Crop
 from tpf_model.frame import Frame
 from tpf_model.registration import Registration
+from tpf_model.runtime.cuda_graph import CudaGraphSession
 from tpf_model.runtime.eager import EagerSession
 from tpf_model.runtime.precision import PRECISIONS
 from tpf_model.runtime.session import Located, SessionInfo, Template, TPFSession, fused_to_image
 from tpf_model.weights import load_network
 
-RUNTIMES = ("eager",)
+RUNTIMES = ("auto", "eager", "cuda_graph")
 
 __all__ = ["RUNTIMES", "Located", "SessionInfo", "TPFSession", "Template", "fused_to_image", "open_session"]
 
@@ -21,7 +22,7 @@ __all__ = ["RUNTIMES", "Located", "SessionInfo", "TPFSession", "Template", "fuse
 def open_session(
     model: str | None = "small",
     device: str = "auto",
-    runtime: str = "eager",
+    runtime: str = "auto",
     weights: Path | str | None = None,
     threads: int = 0,
     scan: str = "auto",
@@ -29,8 +30,8 @@ def open_session(
 ) -> TPFSession:
     """Load a model, and run it once, so that the first frame is as fast as the others and what cannot run fails here.
 
-    device: "auto" (a CUDA GPU if there is one), "cpu", "cuda" or "cuda:N". model, weights: see
-    `load_network`. threads: of this whole process's PyTorch, 0 leaves its default. scan: a backend of
+    device: "auto" (a CUDA GPU if there is one), "cpu", "cuda" or "cuda:N". runtime: "auto" ("cuda_graph" on a GPU,
+    "eager" elsewhere) or one of RUNTIMES. model, weights: see `load_network`. threads: of this whole process's PyTorch, 0 leaves its default. scan: a backend of
     `selective_scan`. precision: "auto" (what the device multiplies in natively), "float32", "bfloat16" or "float16".
 
     Raises ValueError naming the argument that cannot be satisfied and why; its subclass WeightsError for the weights.
@@ -42,10 +43,11 @@ def open_session(
     if threads < 0:
         raise ValueError(f"threads is {threads}, must be >= 0 (0: PyTorch's default)")
     chosen = _resolve_device(device)
+    make_session = _resolve_runtime(runtime, chosen)
     network, provenance = load_network(model, weights, scan)
     if threads:
         torch.set_num_threads(threads)
-    session = EagerSession(network, provenance, chosen, precision, scan)
+    session = make_session(network, provenance, chosen, precision, scan)
     _warm_up(session)
     return session
 
@@ -71,6 +73,14 @@ def _require_gpu(name: str, index: int) -> None:
         raise ValueError(f"device {name!r} cannot be used: PyTorch finds no CUDA GPU or driver; 'cpu' and 'auto' work")
     if index >= torch.cuda.device_count():
         raise ValueError(f"device {name!r} does not exist: this machine has {torch.cuda.device_count()} CUDA GPU(s)")
+
+
+def _resolve_runtime(name: str, device: torch.device) -> type[EagerSession]:
+    if name == "auto":
+        name = "cuda_graph" if device.type == "cuda" else "eager"
+    if name == "cuda_graph" and device.type != "cuda":
+        raise ValueError(f"runtime 'cuda_graph' cannot run on device {device}: it needs a CUDA GPU; 'auto' and 'eager' run")
+    return CudaGraphSession if name == "cuda_graph" else EagerSession
 
 
 def _warm_up(session: TPFSession) -> None:

@@ -18,6 +18,8 @@ class EagerSession(SessionInParts):
     matrix products in it. The fusion, with its long scan, stays in float32.
     """
 
+    runtime = "eager"
+
     def __init__(
         self,
         network: TPFNetwork,
@@ -36,7 +38,7 @@ class EagerSession(SessionInParts):
         self.config = network.config
         self.info = SessionInfo(
             model=network.config.name,
-            runtime="eager",
+            runtime=self.runtime,
             scan=resolve_backend(scan, self._device) if network.config.fusion == "pfa" else "none",
             precision=precision,
             device=_device_name(self._device),
