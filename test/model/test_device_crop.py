@@ -9,7 +9,7 @@ from tpf_model.decode import hann_window
 from tpf_model.frame import Frame
 from tpf_model.pair import crop_pair
 from tpf_model.registration import Registration
-from tpf_model.runtime.device_crop import DeviceCrop, covered_part
+from tpf_model.runtime.device_crop import StagedCrop, covered_part, sample_pair, stage_crop
 
 SIZE = 48
 HOMOGRAPHY = Registration.homography([[1.9, 0.12, 6], [-0.1, 2.1, -4], [2e-4, -1e-4, 1]])
@@ -24,17 +24,22 @@ def noise(width, height, channels=None, seed=0):
 FRAME = Frame(noise(320, 240, 3), noise(160, 120))
 
 
-def on_device(device_crop, frame, crop, registration=Registration.identity()):
+def staging(size, cells=0):
+    return StagedCrop(size, torch.device("cpu"), cells)
+
+
+def on_device(staged, frame, crop, registration=Registration.identity()):
     """What the device makes of it, as `crop_pair` returns it, in float."""
-    device_crop.stage(frame, crop, registration)
-    visible, thermal = device_crop.pair()
+    used = stage_crop(staged, frame, crop, registration)
+    staged.rows[used:] = 77  # is not transferred
+    visible, thermal = sample_pair(staged)
     assert visible.shape == thermal.shape == (1, 3, crop.size, crop.size)
     assert torch.equal(thermal[:, 0], thermal[:, 2])
     return visible[0].permute(1, 2, 0).numpy() * 255, thermal[0, 0].numpy() * 255
 
 
-def assert_like_the_cpu(frame, crop, registration=Registration.identity(), device_crop=None):
-    ours = on_device(device_crop or DeviceCrop(crop.size, torch.device("cpu")), frame, crop, registration)
+def assert_like_the_cpu(frame, crop, registration=Registration.identity(), staged=None):
+    ours = on_device(staged or staging(crop.size), frame, crop, registration)
     for one, cpu in zip(ours, crop_pair(frame, crop, registration)):
         difference = np.abs(one - cpu)
         assert difference.max() <= 1.001
@@ -61,13 +66,13 @@ def test_a_crop_is_the_cpu_s_to_a_grey_level(crop, registration):
 
 def test_crops_of_any_place_and_size_fit_the_staging_area():
     rng = np.random.default_rng(1)
-    device_crop = DeviceCrop(SIZE, torch.device("cpu"))
+    staged = staging(SIZE)
     for _ in range(300):
         width, height = rng.integers(1, 500, 2)
         image = np.zeros((height, width), np.uint8)
         crop = Crop(*rng.uniform(-300, 500, 2), rng.uniform(1, 1000), SIZE)
         shear = np.eye(3) + np.outer((1, 1, 1e-3), (1, 1, 0)) * rng.normal(0, 0.5, (3, 3))
-        device_crop.stage(Frame(None, image), crop, Registration.homography(shear))
+        stage_crop(staged, Frame(None, image), crop, Registration.homography(shear))
 
 
 @pytest.mark.parametrize("missing", ["visible", "thermal"])
@@ -79,16 +84,16 @@ def test_a_missing_image_is_replaced_by_the_other_s_luminance(missing):
 
 
 def test_a_crop_shows_nothing_of_the_one_before():
-    device_crop = DeviceCrop(SIZE, torch.device("cpu"))
+    staged = staging(SIZE)
     bright = Frame(np.full((240, 320, 3), 255, np.uint8), np.full((240, 320), 255, np.uint8))
-    on_device(device_crop, bright, Crop(50, 50, 90, SIZE))
+    on_device(staged, bright, Crop(50, 50, 90, SIZE))
     for frame, crop in (
         (FRAME, Crop(-20, -20, 40, SIZE)),
         (FRAME, Crop(300, 220, 60, SIZE)),
         (Frame(FRAME.visible, None), Crop(0, 0, 30, SIZE)),
         (bright, Crop(900, 900, 90, SIZE)),
     ):
-        assert_like_the_cpu(frame, crop, device_crop=device_crop)
+        assert_like_the_cpu(frame, crop, staged=staged)
 
 
 def test_a_registration_that_sees_past_its_horizon():
@@ -105,10 +110,10 @@ def test_images_with_gaps_between_their_rows_and_of_other_orders():
 
 
 def test_the_window_travels_with_the_crop():
-    device_crop = DeviceCrop(SIZE, torch.device("cpu"), window=16)
+    staged = staging(SIZE, 16)
     for window in (hann_window(16, 2), np.ones((16, 16), np.float32)):
-        device_crop.stage(FRAME, Crop(0, 0, 100, SIZE), Registration.identity(), window)
-        assert np.array_equal(device_crop.window().numpy(), window)
+        stage_crop(staged, FRAME, Crop(0, 0, 100, SIZE), Registration.identity(), window)
+        assert np.array_equal(staged.window.numpy(), window)
 
 
 def test_only_what_the_crop_covers_is_staged():

@@ -1,5 +1,6 @@
 """The GPU's session against the eager one: its steps on the CPU over real video, and, where there is a GPU, its graphs."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -12,19 +13,19 @@ from tpf_model.decode import hann_window
 from tpf_model.frame import Frame
 from tpf_model.registration import Registration
 from tpf_model.runtime import open_session
-from tpf_model.runtime.cuda_graph import CaptureError, CudaGraphSession
+from tpf_model.runtime.cuda_graph import CaptureError, CudaGraphSession, embed_step, locate_step
+from tpf_model.runtime.device_crop import StagedCrop
 from tpf_model.runtime.eager import EagerSession
 from tpf_model.tracker import Tracker, TrackerConfig
 from tpf_model.weights import load_network
+from torch.utils._pytree import tree_leaves
 
 CLIP = Path(__file__).parents[1] / "data" / "0117_1620"
 FIRST, COUNT = 123, 12
-BOX = (340.0, 150.0, 70.0, 200.0)
 IDENTITY = Registration.identity()
 WINDOW = hann_window(16, 2)
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU, PyTorch finds none")
-devices = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +75,129 @@ def test_each_frame_of_the_clip_gives_the_eager_session_s_box(both, frames):
         assert_same(ours, eager, crop)
         scores.append(ours.score)
     assert min(scores) > 0.3  # it is the target that was found
+
+
+def test_the_tracker_follows_the_same_path(both, frames):
+    paths = []
+    for session in both:
+        tracker = Tracker(session, TrackerConfig(template_interval=4))  # so that the template is renewed twice
+        tracker.init(frames[0], true_boxes()[0])
+        paths.append([tracker.track(frame) for frame in frames[1:]])
+    for ours, eager in zip(*paths):
+        # A hair's breadth of the box can be a whole pixel of the next crop, whose side is rounded up.
+        assert iou(ours.box, eager.box) > 0.95
+        assert ours.state is eager.state
+        assert ours.score == pytest.approx(eager.score, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "change, registration",
+    [
+        (lambda frame: Frame(frame.visible, None), IDENTITY),
+        (lambda frame: Frame(None, frame.thermal), IDENTITY),
+        (lambda frame: Frame(cv2.resize(frame.visible, (1920, 1440)), frame.thermal), IDENTITY),
+        (lambda frame: frame, Registration.homography([[1.03, 0.02, -9], [-0.02, 0.98, 4], [1e-5, 2e-5, 1]])),
+    ],
+    ids=["visible only", "thermal only", "larger", "homography"],
+)
+def test_one_graph_serves_every_frame(both, frames, change, registration):
+    frame, box = change(frames[5]), true_boxes()[5]
+    box = tuple(value * frame.size[0] / 640 for value in box)
+    (eager, crop), (ours, _) = (locate(session, frame, box, registration=registration) for session in both)
+    assert_same(ours, eager, crop, pixels=0.1 * frame.size[0] / 640)
+
+
+def test_trackers_that_share_a_session_do_not_see_each_other(both, frames):
+    session = both[1]
+    boxes = [true_boxes()[0], (430.0, 150.0, 90.0, 240.0)]
+
+    def run(trackers):
+        for tracker, box in trackers:
+            tracker.init(frames[0], box)
+        return [[tracker.track(frame) for tracker, _ in trackers] for frame in frames[1:4]]
+
+    trackers = [(Tracker(session), box) for box in boxes]
+    together, alone = run(trackers), [run([one]) for one in trackers]
+    for estimates, *others in zip(together, *alone):
+        for shared, (own,) in zip(estimates, others):
+            assert (shared.box, shared.score) == (own.box, own.score)
+            assert torch.equal(shared.fused, own.fused)  # and was not written over by the frames since
+
+
+def test_the_templates_are_those_of_the_call(both, frames):
+    crops = [Crop.around(box, 2, 128) for box in (true_boxes()[0], (400, 300, 60, 60))]
+    scores = []
+    for session in both:
+        one, two = (session.embed(frames[0], crop, IDENTITY) for crop in crops)
+        pairs = [(one, one), (one, two), (two, two), (one, one), (two, one)]
+        scores.append([locate(session, frames[1], true_boxes()[1], pair)[0].score for pair in pairs])
+    eager, ours = scores
+    assert ours == pytest.approx(eager, abs=2e-3)
+    assert abs(eager[0] - eager[1]) > 0.01 and abs(eager[1] - eager[2]) > 0.01
+
+
+def test_the_steps_do_nothing_that_a_capture_forbids():
+    """On tensors without values, of a GPU: no step waits for one, none depends on one, none leaves the device."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class OnDevice(TorchDispatchMode):
+        def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+            result = operation(*args, **(kwargs or {}))
+            places = {x.device.type for x in tree_leaves(result) if isinstance(x, torch.Tensor)}
+            assert places <= {"cuda"}, operation
+            return result
+
+    network, _ = load_network("tiny", "random", scan="blocked")
+    config, cuda = network.config, torch.device("cuda")
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode():
+        network.to_empty(device=cuda)
+        templates = torch.zeros(2, 1, config.template_tokens, config.width, device=cuda)
+        with OnDevice():
+            tokens = embed_step(network, torch.float32, StagedCrop(config.template_size, cuda))
+            answer, fused = locate_step(network, torch.float32, StagedCrop(config.search_size, cuda, 16), templates)
+    assert (tokens.shape, answer.shape, fused.shape) == (templates[0].shape, (5,), (3, 256, 256))
+
+
+def test_on_a_cpu_the_runtime_is_refused_and_not_chosen():
+    with pytest.raises(ValueError, match="'cuda_graph' cannot run on device cpu: it needs a CUDA GPU"):
+        open_session("tiny", "cpu", "cuda_graph", weights="random")
+    assert open_session("tiny", "cpu", weights="random").info.runtime == "eager"
+
+
+@needs_cuda
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_lower_precision_stays_within_a_pixel(frames, precision):
+    exact, reduced = EagerSession(*load_network("tiny"), "cuda", "float32"), open_both("cuda", precision)[1]
+    for frame, box in zip(frames, true_boxes()):
+        (eager, crop), (ours, _) = (locate(session, frame, box) for session in (exact, reduced))
+        assert np.abs(np.subtract(ours.box, eager.box)).max() * crop.side < 1
+
+
+@needs_cuda
+def test_a_gpu_gets_graphs_by_default_and_a_frame_allocates_nothing_new(frames):
+    session = open_session("tiny", "cuda")
+    assert session.info.runtime == "cuda_graph"
+    template = session.embed(frames[0], Crop.around(true_boxes()[0], 2, 128), IDENTITY)
+    locate(session, frames[0], true_boxes()[0], (template, template))
+    reserved = torch.cuda.memory_reserved()
+    for frame, box in zip(frames, true_boxes()):
+        locate(session, frame, box, (template, template))
+    assert torch.cuda.memory_reserved() == reserved
+
+
+@needs_cuda
+def test_graphs_run_in_another_thread_than_the_one_that_made_them(both, frames):
+    expected, _ = locate(both[1], frames[1], true_boxes()[1])
+    with ThreadPoolExecutor(1) as pool:
+        ours, _ = pool.submit(locate, both[1], frames[1], true_boxes()[1]).result()
+    assert (ours.box, ours.score) == (expected.box, expected.score)
+
+
+@needs_cuda
+def test_a_network_that_cannot_be_captured_is_an_error_that_says_so():
+    network, provenance = load_network("tiny", "random")
+    fuse = network.fusion.forward
+    network.fusion.forward = lambda visible, thermal: fuse(visible, thermal * float(visible.max()))
+    with pytest.raises(CaptureError, match="'cuda_graph' cannot run on cuda.*runtime 'eager'"):
+        CudaGraphSession(network, provenance, "cuda")

@@ -11,7 +11,7 @@ from tpf_model.crop import Crop
 from tpf_model.frame import Frame
 from tpf_model.network import TPFNetwork
 from tpf_model.registration import Registration
-from tpf_model.runtime.device_crop import DeviceCrop
+from tpf_model.runtime.device_crop import StagedCrop, sample_pair, stage_crop
 from tpf_model.runtime.device_decode import decode_on_device
 from tpf_model.runtime.eager import EagerSession
 from tpf_model.runtime.precision import products_in
@@ -28,7 +28,7 @@ class CaptureError(ValueError):
 class CudaGraphSession(EagerSession):
     """An `EagerSession` whose `embed` and `locate` are one CUDA graph each, over tensors that stay where they are.
 
-    The graphs read what the CPU stages (see `DeviceCrop`) and the tokens of two templates, which are copied in when
+    The graphs read what the CPU stages (see `device_crop.py`) and the tokens of two templates, which are copied in when
     they are not those of the last call. So a frame costs the CPU the staging, a transfer either way, a launch and a
     wait. On the CPU the same steps run without graphs: that is for tests.
 
@@ -47,19 +47,26 @@ class CudaGraphSession(EagerSession):
     ):
         super().__init__(network, provenance, device, precision, scan)
         config, device = self.config, self._device
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-        self._template_crop = DeviceCrop(config.template_size, device)
-        self._search_crop = DeviceCrop(config.search_size, device, config.search_size // config.patch)
+        on_gpu = device.type == "cuda"
+        cells = config.search_size // config.patch
+        sizes = (config.template_size, 0), (config.search_size, cells)
+        self._staged = [StagedCrop(size, torch.device("cpu"), window, pinned=on_gpu) for size, window in sizes]
+        self._crops = [StagedCrop(size, device, window) for size, window in sizes]
         self._templates = torch.zeros(2, 1, config.template_tokens, config.width, device=device)
         self._loaded: list[Tensor | None] = [None, None]  # whose tokens those are
-        self._answer = torch.zeros(5, pin_memory=device.type == "cuda")
+        self._answer = torch.zeros(5, pin_memory=on_gpu)
+        self._stream = torch.cuda.Stream(device) if on_gpu else None
+        template_crop, search_crop = self._crops
         with torch.inference_mode():
-            self._embed, self._locate = self._program(self._embed_step), self._program(self._locate_step)
+            self._embed = self._program(lambda: embed_step(self._network, self._dtype, template_crop))
+            self._locate = self._program(
+                lambda: locate_step(self._network, self._dtype, search_crop, self._templates)
+            )
 
     @torch.inference_mode()
     def embed(self, frame: Frame, crop: Crop, registration: Registration) -> Tensor:
         with self._on_stream():
-            self._template_crop.stage(frame, crop, registration)
+            self._transfer(0, frame, crop, registration)
             tokens = self._embed().clone()
             self._wait()
         return tokens
@@ -79,7 +86,7 @@ class CudaGraphSession(EagerSession):
                 if tokens is not self._loaded[place]:
                     self._templates[place].copy_(tokens)
                     self._loaded[place] = tokens
-            self._search_crop.stage(frame, crop, registration, window)
+            self._transfer(1, frame, crop, registration, window)
             answer, fused = self._locate()
             fused = fused.clone()  # the next frame's goes to the same place
             self._answer.copy_(answer, non_blocking=True)
@@ -87,19 +94,11 @@ class CudaGraphSession(EagerSession):
         *box, score = self._answer.tolist()
         return Located(tuple(box), score, fused)
 
-    def _embed_step(self) -> Tensor:
-        """The staged template's tokens (1, template_tokens, C)."""
-        fused = self._network.fuse(*self._template_crop.pair())
-        with products_in(self._dtype, self._device):
-            return self._network.embed_template(fused)
-
-    def _locate_step(self) -> tuple[Tensor, Tensor]:
-        """The box and score (5,), see `decode_on_device`, and the fused crop (3, S, S), of the staged search crop."""
-        fused = self._network.fuse(*self._search_crop.pair())
-        with products_in(self._dtype, self._device):
-            maps = self._network.predict(self._network.encode_search(*self._templates, fused))
-        score, size, offset = maps.score[0, 0], maps.size[0], maps.offset[0].float()
-        return decode_on_device(score, size, offset, self._search_crop.window()), fused[0]
+    def _transfer(self, which: int, *view) -> None:
+        """Stage a view for the template's (0) or the search's (1) graph. The transfer before has been waited for."""
+        staged, crop = self._staged[which], self._crops[which]
+        used = stage_crop(staged, *view)
+        crop.rows[:used].copy_(staged.rows[:used], non_blocking=True)
 
     def _program(self, step: Callable) -> Callable:
         """`step` as a graph: called, it computes into the tensors that it returned first, and returns them."""
@@ -119,6 +118,27 @@ class CudaGraphSession(EagerSession):
     def _wait(self) -> None:
         if self._stream is not None:
             self._stream.synchronize()
+
+
+def embed_step(network: TPFNetwork, dtype: torch.dtype, crop: StagedCrop) -> Tensor:
+    """The staged template's tokens (1, template_tokens, C)."""
+    fused = network.fuse(*sample_pair(crop))
+    with products_in(dtype, fused.device):
+        return network.embed_template(fused)
+
+
+def locate_step(
+    network: TPFNetwork, dtype: torch.dtype, crop: StagedCrop, templates: Tensor
+) -> tuple[Tensor, Tensor]:
+    """All of a frame's work. templates: tokens of the initial and the dynamic one, (2, 1, template_tokens, C).
+
+    Returns box and score (5,), see `decode_on_device`, and the fused crop (3, S, S), about [0, 1].
+    """
+    fused = network.fuse(*sample_pair(crop))
+    with products_in(dtype, fused.device):
+        maps = network.predict(network.encode_search(*templates, fused))
+    answer = decode_on_device(maps.score[0, 0], maps.size[0], maps.offset[0].float(), crop.window)
+    return answer, fused[0]
 
 
 def _capture(step: Callable, stream: torch.cuda.Stream) -> Callable:
