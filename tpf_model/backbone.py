@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention, (B, L, C) -> (B, L, C)."""
+    """Multi-head self-attention, (B, L, C) -> (B, L, C), or, of the last `keep` tokens only, (B, keep, C)."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -18,12 +18,12 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, keep: int = 0) -> Tensor:
         batch, length, width = x.shape
         qkv = self.qkv(x).view(batch, length, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        out = F.scaled_dot_product_attention(query, key, value)
-        return self.proj(out.transpose(1, 2).reshape(batch, length, width))
+        out = F.scaled_dot_product_attention(query[:, :, -keep:], key, value)
+        return self.proj(out.transpose(1, 2).flatten(2))
 
 
 class Mlp(nn.Module):
@@ -39,7 +39,7 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block."""
+    """Pre-norm transformer block, (B, L, C) -> (B, L, C), or, of the last `keep` tokens only, (B, keep, C)."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -48,8 +48,8 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
         self.mlp = Mlp(width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.norm1(x))
+    def forward(self, x: Tensor, keep: int = 0) -> Tensor:
+        x = x[:, -keep:] + self.attn(self.norm1(x), keep)
         return x + self.mlp(self.norm2(x))
 
 
@@ -94,9 +94,10 @@ class VisionTransformer(nn.Module):
         """As `forward`, from the tokens of both templates and the normalised search image."""
         search = self.patch_embed(search) + self.pos_search
         x = torch.cat([self.cls_token.expand(search.shape[0], -1, -1), template, dynamic, search], dim=1)
-        for block in self.blocks:
-            x = block(x)
-        return self.norm(x[:, -self.pos_search.shape[1] :])
+        for number, block in enumerate(self.blocks, 1):
+            # Of the last block's tokens only the search's are looked at.
+            x = block(x, keep=search.shape[1] if number == len(self.blocks) else 0)
+        return self.norm(x[:, -search.shape[1] :])
 
 
 def _init_linear(module: nn.Module) -> None:

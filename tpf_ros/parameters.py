@@ -17,6 +17,7 @@ import numpy as np
 from tpf_model.config import variant_names
 from tpf_model.normalise import ThermalNormaliser
 from tpf_model.registration import Registration
+from tpf_model.runtime import RUNTIMES
 from tpf_model.tracker import TrackerConfig
 from tpf_ros.modality_health import HealthConfig
 
@@ -207,7 +208,12 @@ class Settings:
         "", "Weights file (.safetensors); empty: the ones that ship; random: untrained, for tests.", live=False
     )
     device: str = _parameter("auto", "auto, cpu, cuda, or cuda:N.", live=False)
-    runtime: str = _parameter("eager", "How the network is executed.", live=False)
+    runtime: str = _parameter(
+        "auto",
+        "How the network is executed: auto (cuda_graph on a GPU, else eager), eager (PyTorch as it is), or cuda_graph.",
+        choices=RUNTIMES,
+        live=False,
+    )
     scan: str = _parameter(
         "auto", "Selective scan backend: auto (the fastest that runs), native, blocked, mamba or reference.", live=False
     )

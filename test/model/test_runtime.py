@@ -81,7 +81,7 @@ def test_a_fused_image_saturates_and_does_not_wrap():
     "arguments, reason",
     [
         ({"model": "huge"}, "unknown model 'huge'"),
-        ({"runtime": "tensorrt"}, "unknown runtime 'tensorrt'; known: eager"),
+        ({"runtime": "tensorrt"}, "unknown runtime 'tensorrt'; known: auto, eager"),
         ({"device": "tpu9"}, "unknown device 'tpu9'"),
         ({"device": "mps"}, "unknown device 'mps'"),
         ({"precision": "int8"}, "unknown precision 'int8'"),

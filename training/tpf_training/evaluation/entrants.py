@@ -23,7 +23,7 @@ class TPFEntrant:
     model: str | None
     weights: Path | None = None
     ndtu: bool = True
-    runtime: str = "eager"
+    runtime: str = "auto"
     precision: str = "auto"
     device: str = "auto"
     threads: int = 0

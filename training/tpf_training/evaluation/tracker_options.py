@@ -9,7 +9,7 @@ from tpf_model.runtime.precision import PRECISIONS
 def add_tracker_options(group: argparse._ArgumentGroup) -> None:
     """`--no-ndtu`, `--runtime`, `--precision`, `--device` and `--threads`; see `tracker_settings`."""
     group.add_argument("--no-ndtu", action="store_true", help="never update our trackers' dynamic template")
-    group.add_argument("--runtime", choices=RUNTIMES, default="eager", help="of our trackers (default: %(default)s)")
+    group.add_argument("--runtime", choices=RUNTIMES, default="auto", help="of our trackers (default: %(default)s)")
     group.add_argument(
         "--precision",
         choices=("auto", *PRECISIONS),
