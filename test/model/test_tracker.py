@@ -242,10 +242,15 @@ def test_a_thermal_image_of_another_size_and_place_is_aligned():
     thermal[130:155, 120:140] = 230  # BOX, mapped back
     frame = Frame(visible, thermal)
     session = SpotSession()
-    tracker = Tracker(session, CONFIG, Registration.homography(homography))
+    tracker = Tracker(session, TrackerConfig(template_interval=1), Registration.homography(homography))
     tracker.init(frame, BOX)
-    assert tracker.track(frame).score == pytest.approx(0.9, abs=0.01)  # both spots cover each other
-    assert float(session.templates[0].max()) == pytest.approx(0.9, abs=0.01)
+    for _ in range(2):
+        estimate = tracker.track(frame)
+    assert estimate.score == pytest.approx(0.9, abs=0.01)  # both spots cover each other
+    assert estimate.fused_image().shape == (256, 256, 3) and estimate.fused_image().max() == 230
+    for template in (session.templates[0], session.dynamics[1]):
+        assert float(template.max()) == pytest.approx(0.9, abs=0.01)
+    assert session.dynamics[1] is not session.templates[0]
     apart = Tracker(SpotSession(), CONFIG).init(frame, BOX).fused
     assert float(apart.max()) < 0.5
     whole = fuse_frame(SpotSession(), frame, Registration.homography(homography))
