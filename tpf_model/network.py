@@ -51,9 +51,9 @@ class TPFNetwork(nn.Module):
 
     def predict(self, features: Tensor) -> Prediction:
         """The head's maps of features as `encode` gives them."""
+        batch, tokens, width = features.shape
         cells = self.config.search_size // self.config.patch
-        # A view, channels last.
-        return self.head(features.unflatten(1, (cells, cells)).permute(0, 3, 1, 2))
+        return self.head(features.transpose(1, 2).reshape(batch, width, cells, cells))
 
     def _normalise(self, fused: Tensor) -> Tensor:
         return (fused - self.mean) / self.std

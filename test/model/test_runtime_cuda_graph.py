@@ -153,9 +153,10 @@ def test_the_steps_do_nothing_that_a_capture_forbids():
     with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode():
         network.to_empty(device=cuda)
         templates = torch.zeros(2, 1, config.template_tokens, config.width, device=cuda)
+        template, search = StagedCrop(config.template_size, cuda), StagedCrop(config.search_size, cuda, 16)
         with OnDevice():
-            tokens = embed_step(network, torch.float32, StagedCrop(config.template_size, cuda))
-            answer, fused = locate_step(network, torch.float32, StagedCrop(config.search_size, cuda, 16), templates)
+            tokens = embed_step(network, torch.float32, template)
+            answer, fused = locate_step(network, torch.float32, search, templates)
     assert (tokens.shape, answer.shape, fused.shape) == (templates[0].shape, (5,), (3, 256, 256))
 
 

@@ -46,27 +46,25 @@ class CudaGraphSession(EagerSession):
         scan: str = "auto",
     ):
         super().__init__(network, provenance, device, precision, scan)
+        self._network.head.to(memory_format=torch.channels_last)  # the layout that tensor cores work in
         config, device = self.config, self._device
         on_gpu = device.type == "cuda"
         cells = config.search_size // config.patch
-        sizes = (config.template_size, 0), (config.search_size, cells)
-        self._staged = [StagedCrop(size, torch.device("cpu"), window, pinned=on_gpu) for size, window in sizes]
-        self._crops = [StagedCrop(size, device, window) for size, window in sizes]
+        self._template_crop = _Transfer(config.template_size, device)
+        self._search_crop = _Transfer(config.search_size, device, cells)
         self._templates = torch.zeros(2, 1, config.template_tokens, config.width, device=device)
         self._loaded: list[Tensor | None] = [None, None]  # whose tokens those are
         self._answer = torch.zeros(5, pin_memory=on_gpu)
         self._stream = torch.cuda.Stream(device) if on_gpu else None
-        template_crop, search_crop = self._crops
+        runs, template, search = (self._network, self._dtype), self._template_crop.there, self._search_crop.there
         with torch.inference_mode():
-            self._embed = self._program(lambda: embed_step(self._network, self._dtype, template_crop))
-            self._locate = self._program(
-                lambda: locate_step(self._network, self._dtype, search_crop, self._templates)
-            )
+            self._embed = self._program(lambda: embed_step(*runs, template))
+            self._locate = self._program(lambda: locate_step(*runs, search, self._templates))
 
     @torch.inference_mode()
     def embed(self, frame: Frame, crop: Crop, registration: Registration) -> Tensor:
         with self._on_stream():
-            self._transfer(0, frame, crop, registration)
+            self._template_crop.send(frame, crop, registration)
             tokens = self._embed().clone()
             self._wait()
         return tokens
@@ -86,19 +84,13 @@ class CudaGraphSession(EagerSession):
                 if tokens is not self._loaded[place]:
                     self._templates[place].copy_(tokens)
                     self._loaded[place] = tokens
-            self._transfer(1, frame, crop, registration, window)
+            self._search_crop.send(frame, crop, registration, window)
             answer, fused = self._locate()
             fused = fused.clone()  # the next frame's goes to the same place
             self._answer.copy_(answer, non_blocking=True)
             self._wait()
         *box, score = self._answer.tolist()
         return Located(tuple(box), score, fused)
-
-    def _transfer(self, which: int, *view) -> None:
-        """Stage a view for the template's (0) or the search's (1) graph. The transfer before has been waited for."""
-        staged, crop = self._staged[which], self._crops[which]
-        used = stage_crop(staged, *view)
-        crop.rows[:used].copy_(staged.rows[:used], non_blocking=True)
 
     def _program(self, step: Callable) -> Callable:
         """`step` as a graph: called, it computes into the tensors that it returned first, and returns them."""
@@ -118,6 +110,19 @@ class CudaGraphSession(EagerSession):
     def _wait(self) -> None:
         if self._stream is not None:
             self._stream.synchronize()
+
+
+class _Transfer:
+    """Crops of `size` from the CPU's memory (`_here`) to the same of the device (`there`)."""
+
+    def __init__(self, size: int, device: torch.device, cells: int = 0):
+        self._here = StagedCrop(size, torch.device("cpu"), cells, pinned=device.type == "cuda")
+        self.there = StagedCrop(size, device, cells)
+
+    def send(self, *view) -> None:
+        """Stage a view, see `stage_crop`, and start its transfer. The one before must have been waited for."""
+        used = stage_crop(self._here, *view)
+        self.there.rows[:used].copy_(self._here.rows[:used], non_blocking=True)
 
 
 def embed_step(network: TPFNetwork, dtype: torch.dtype, crop: StagedCrop) -> Tensor:

@@ -6,6 +6,8 @@ an output pixel. So one CUDA graph serves all frames and crops, and a transfer i
 of 40 x 50 pixels is 0.1 MB of a 1080p frame, the whole frame and its thermal image 6.5 MB.
 """
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,7 +18,8 @@ from tpf_model.frame import Frame
 from tpf_model.pair import to_thermal
 from tpf_model.registration import Registration
 
-_GEOMETRY = 13  # numbers of an image's geometry: matrix (3, 3), its fixed point, width, height, presence
+# The numbers of an image's geometry: matrix (3, 3), its fixed point, width, height, presence; here of no image.
+_NO_IMAGE = (1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0, 0)
 # OpenCV samples on a grid of 32nds of a pixel. Affine coordinates it adds up in 1024ths, perspective ones in double.
 _GRID, _AFFINE, _PERSPECTIVE = 32, 2**10, 2**20
 _REACH = 1  # pixels beyond what is covered that bilinear sampling looks at
@@ -29,20 +32,22 @@ class StagedCrop:
     rows takes all there is. device: where it is; pinned: in memory that a GPU reads by itself. cells: a side of the
     window that travels along, 0 for none.
 
-    geometry (2, _GEOMETRY) float64, visible and thermal; window (cells, cells) float64; visible (side, side, 3) and
+    geometry (2, 13) float64, visible and thermal; window (cells, cells) float64; visible (side, side, 3) and
     thermal (side, side, 1) uint8, of which the first `height` rows and `width` columns are an image.
     """
 
     def __init__(self, size: int, device: torch.device, cells: int = 0, pinned: bool = False):
         self.size = size
         self.side = side = 2 * (size + _REACH + 1)  # what is shrunk by less than 2, on whole pixels
-        count = 2 * _GEOMETRY + cells**2
+        shape = 2, len(_NO_IMAGE)
+        count = math.prod(shape) + cells**2
         # 3 + 1 bytes a pixel, 8 a number.
         row = 8 * max(side // 2, count)
         self.rows = torch.zeros(1 + side, row, dtype=torch.uint8, device=device, pin_memory=pinned)
         numbers = self.rows[0, : 8 * count].view(torch.float64)
-        self.geometry = numbers[: 2 * _GEOMETRY].view(2, _GEOMETRY)
-        self.window = numbers[2 * _GEOMETRY :].view(cells, cells)
+        self.geometry = numbers[: math.prod(shape)].view(shape)
+        self.geometry.copy_(torch.tensor(_NO_IMAGE))
+        self.window = numbers[math.prod(shape) :].view(cells, cells)
         self.visible = self.rows[1:, : 3 * side].unflatten(1, (side, 3))
         self.thermal = self.rows[1:, 3 * side : 4 * side].unflatten(1, (side, 1))
 
@@ -60,7 +65,7 @@ def stage_crop(
     geometry, used = staged.geometry.numpy(), 1
     for numbers, pixels, part in zip(geometry, (staged.visible, staged.thermal), parts):
         if part is None:
-            numbers[:] = (*np.eye(3).ravel(), 1, 0, 0, 0)
+            numbers[:] = _NO_IMAGE
             continue
         image, matrix = part
         height, width = image.shape[:2]

@@ -35,7 +35,6 @@ class EagerSession(SessionInParts):
         # Before the move, so that the device never holds the larger ones.
         reduce_precision(network, self._dtype)
         self._network = network.to(self._device)
-        self._network.head.to(memory_format=torch.channels_last)  # as its input is
         self.config = network.config
         self.info = SessionInfo(
             model=network.config.name,
