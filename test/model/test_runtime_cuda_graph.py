@@ -1,4 +1,4 @@
-"""The GPU's session against the eager one: its steps on the CPU over real video, and, where there is a GPU, its graphs."""
+"""The GPU's session against the eager one: its steps on the CPU over real video and, on a GPU, its graphs."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""The network on an NVIDIA GPU as one CUDA graph a frame: crop, fuse, encode, predict, decode. See docs/gpu_session.md."""
+"""The network on an NVIDIA GPU as one CUDA graph a frame: crop, fuse, encode, predict, decode.
+
+docs/gpu_session.md says what that costs and how it is measured.
+"""
 
 import contextlib
 from collections.abc import Callable
