@@ -79,7 +79,7 @@ def _resolve_runtime(name: str, device: torch.device) -> type[EagerSession]:
     if name == "auto":
         name = "cuda_graph" if device.type == "cuda" else "eager"
     if name == "cuda_graph" and device.type != "cuda":
-        raise ValueError(f"runtime 'cuda_graph' cannot run on device {device}: it needs a CUDA GPU; 'auto' and 'eager' run")
+        raise ValueError(f"runtime 'cuda_graph' cannot run on device {device}: it needs a CUDA GPU; 'eager' does not")
     return CudaGraphSession if name == "cuda_graph" else EagerSession
 
 
