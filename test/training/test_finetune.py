@@ -171,7 +171,8 @@ def test_each_loss_counts_by_its_weight(plan, data_root):
     batch = collate([build_mixture(data_root, config.data.sources).sample(np.random.default_rng(1))])
 
     def losses(weight, teacher_weight):
-        config = plan("fusion=pfa", "start.larger=small", f"drf.weight={weight}", f"teacher.weight={teacher_weight}", *drf)
+        weights = f"drf.weight={weight}", f"teacher.weight={teacher_weight}"
+        config = plan("fusion=pfa", "start.larger=small", *weights, *drf)
         module = make_module(config)
         seen = {}
         module.log_dict = lambda values, **_: seen.update(values)
