@@ -15,6 +15,7 @@ VERBS = {
     "info": "describe a model: parameters, sizes, runtime, where its weights come from (needs no ROS)",
     "replay": "judge rosbags: play them to the node over DDS, or --offline, and report boxes, latency and scores",
     "convert": "turn a sequence of a data set into a rosbag and back, stamps and boxes kept (needs no ROS)",
+    "bench": "measure speed, memory and exactness here, against what is wanted (needs no ROS)",
     "demo": "the whole path on the clip that ships: bag, node, replay, report",
 }
 TERMINATED = 143  # the shell's exit status for SIGTERM

@@ -9,11 +9,11 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from tpf_model.runtime import SessionInfo
+from tpf_model.timing.peak_memory import peak_memory
 from tpf_model.tracker import State
 from tpf_ros.inputs import StreamStatistics
 from tpf_ros.modality_health import Health
 from tpf_ros.parameters import MAX_OFFSET, SyncSettings
-from tpf_ros.peak_memory import peak_memory
 from tpf_ros.provenance import provenance
 from tpf_ros.synchroniser import Synchroniser
 from tpf_ros.worker import Result, Worker

@@ -64,13 +64,18 @@ def _parse(fields: list[str]) -> TrueBox:
 
 
 def compare(rows: list[BoxRow], truth: dict[int, Box]) -> Overlap | None:
-    """Overlap over the frames after the first row, whose box was given; None where none of them has a true box.
-
-    Further rows of one frame are thermal images without a visible one, for which there is no true box.
-    """
-    boxes = {row.frame: row.box for row in reversed(rows)}
-    overlaps = [iou(box, truth[frame]) for frame, box in boxes.items() if frame in truth and frame != rows[0].frame]
+    """Overlap over the frames of `overlaps_of`; None where there are none."""
+    overlaps = overlaps_of(rows, truth)
     if not overlaps:
         return None
     success = sum(value > 0.5 for value in overlaps) / len(overlaps)
     return Overlap(len(overlaps), sum(overlaps) / len(overlaps), success)
+
+
+def overlaps_of(rows: list[BoxRow], truth: dict[int, Box]) -> list[float]:
+    """IoU in each frame that has a true box, after the first row, whose box was given.
+
+    Further rows of one frame are thermal images without a visible one, for which there is no true box.
+    """
+    boxes = {row.frame: row.box for row in reversed(rows)}
+    return [iou(box, truth[frame]) for frame, box in boxes.items() if frame in truth and frame != rows[0].frame]

@@ -15,13 +15,13 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.validate_namespace import validate_namespace
 
 from tpf_interfaces.srv import InitTarget
+from tpf_model.timing.peak_memory import peak_memory
 from tpf_ros.bag_schedule import open_bag
 from tpf_ros.child_process import ChildFailed, ChildProcess
 from tpf_ros.command_error import CommandError
 from tpf_ros.dds_profile import image_profile
 from tpf_ros.node_process import activate, start_node
 from tpf_ros.parameter_file import NODE
-from tpf_ros.peak_memory import peak_memory
 from tpf_ros.recorder import Recorder
 from tpf_ros.recording import Plan, Recording, Sent
 from tpf_ros.stamps import to_stamp

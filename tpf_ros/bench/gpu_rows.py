@@ -1,0 +1,109 @@
+"""Rows of a GPU: the fusion adapter at full resolution, and `base`'s frame."""
+
+import dataclasses
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from tpf_model.config import load_variant
+from tpf_model.network import TPFNetwork
+from tpf_model.runtime import TPFSession
+from tpf_model.timing.cost import adapter_cost, gpu_floor
+from tpf_model.timing.side_by_side import time_side_by_side
+from tpf_model.timing.spread import Spread
+from tpf_model.weights import save_network
+from tpf_ros.bench.conditions import Conditions
+from tpf_ros.bench.row import Measured, NotMeasured, Results, Target
+from tpf_ros.bench.sessions import EAGER, adapter_call, frame_call, label, open_here
+from tpf_ros.child_process import ChildProcess
+
+ADAPTER = (
+    Target("gpu.adapter_against_mamba", "fusion adapter, full resolution: mamba-ssm's time / ours", "x", ">=", 10),
+    Target(
+        "gpu.adapter_against_compiled",
+        "the same: blocked scan under torch.compile / ours",
+        "x",
+        ">=",
+        20,
+    ),
+    Target("gpu.adapter_against_floor", "the same: ours / the least that the GPU needs, computed", "x", "<=", 5),
+)
+FRAME = (
+    Target("gpu.frame_adapter_cost", "whole base frame: with the fusion adapter / with the mean instead", "x", "<=", 1.1),
+    Target("gpu.frame_rate", "whole base frame, batch 1", "FPS", ">=", 400),
+    Target("gpu.frame_against_eager", "whole base frame: eager PyTorch's time / ours", "x", ">=", 4),
+)
+MEMORY = (Target("gpu.memory", "GPU memory of a process that tracks with base", "GB", "<=", 1),)
+
+_OURS = "triton"
+_RUNTIME = "cuda_graph"
+
+
+def measure_adapter(conditions: Conditions) -> Results:
+    """At full resolution: 256 x 256 pixels, one token a pixel."""
+    device = conditions.gpu()
+    calls, missing = {"ours": adapter_call(1, _OURS, device), "blocked": adapter_call(1, "blocked", device)}, None
+    try:
+        calls["mamba"] = adapter_call(1, "mamba", device)
+    except NotMeasured as reason:
+        missing = reason
+    calls["compiled"] = torch.compile(calls["blocked"])
+    times = time_side_by_side(calls, device, conditions.seconds, conditions.rounds)
+    floor, ours = gpu_floor(adapter_cost(256, 1), device), times.spread("ours")
+    parts = {f"{name} (ms)": 1e3 * times.spread(name).median for name in calls}
+    name = torch.cuda.get_device_name(device)
+    mamba, compiled, against_floor = (target.name for target in ADAPTER)
+    return {
+        mamba: missing or Measured(times.ratio("mamba", "ours"), name, parts),
+        compiled: Measured(times.ratio("compiled", "ours"), name, parts),
+        against_floor: Measured(
+            Spread(ours.median / floor, ours.low / floor, ours.high / floor), name, parts | {"floor (ms)": 1e3 * floor}
+        ),
+    }
+
+
+def measure_frame(conditions: Conditions) -> Results:
+    device = conditions.gpu()
+    ours = open_here("base", device, conditions, runtime=_RUNTIME)
+    sessions = {
+        "ours": ours,
+        "mean instead of the adapter": _open_without_adapter(device, conditions),
+        "eager": open_here("base", device, conditions, **EAGER),
+    }
+    calls = {name: frame_call(session) for name, session in sessions.items()}
+    times = time_side_by_side(calls, device, conditions.seconds, conditions.rounds)
+    parts = {f"{name} (ms)": 1e3 * times.spread(name).median for name in calls}
+    name = f"{torch.cuda.get_device_name(device)}, {label(ours)}"
+    cost, rate, against_eager = (target.name for target in FRAME)
+    return {
+        cost: Measured(times.ratio("ours", "mean instead of the adapter"), name, parts),
+        rate: Measured(Spread.of(1 / times.seconds["ours"]), name, parts),
+        against_eager: Measured(times.ratio("eager", "ours"), name, parts),
+    }
+
+
+def _open_without_adapter(device: torch.device, conditions: Conditions) -> TPFSession:
+    config = dataclasses.replace(load_variant("base"), fusion="addition")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "addition.safetensors")
+        save_network(TPFNetwork(config), file, {"source": "random, untrained"})
+        return open_here(None, device, conditions, runtime=_RUNTIME, weights=file)
+
+
+def measure_memory(conditions: Conditions) -> Results:
+    """What the GPU's used memory grows by while another process tracks: its context, libraries, weights and buffers."""
+    device = conditions.gpu()
+    with tempfile.TemporaryDirectory() as folder:
+        before = torch.cuda.mem_get_info(device)[0]
+        command = [sys.executable, "-m", "tpf_ros.bench.hold_base", str(device), _RUNTIME]
+        child = ChildProcess("process with base", command, Path(folder, "log"), pipe=True)
+        try:
+            line = child.stdout.readline().strip()
+            if line != "tracking":
+                raise NotMeasured(line or "its process ended", failed=not line)
+            used = before - torch.cuda.mem_get_info(device)[0]
+        finally:
+            child.stop()
+    return {MEMORY[0].name: Measured(used / 1e9, torch.cuda.get_device_name(device))}

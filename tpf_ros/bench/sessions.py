@@ -1,0 +1,64 @@
+"""The sessions and fusion adapters that rows compare, and what is asked of them."""
+
+import functools
+from collections.abc import Callable
+
+import torch
+
+from tpf_model.fusion import PixelFusionAdapter
+from tpf_model.runtime import TPFSession, open_session
+from tpf_model.runtime.in_parts import SessionInParts
+from tpf_model.selective_scan import resolve_backend
+from tpf_model.tracker import Tracker
+from tpf_model.weights import RANDOM, shipped_weights
+from tpf_ros.bench.conditions import Conditions
+from tpf_ros.bench.row import NotMeasured
+from tpf_ros.bench.scene import BOX, make_scene
+
+# What all are compared with: PyTorch as it is, without compiled kernels or a lower precision.
+EAGER = {"runtime": "eager", "precision": "float32", "scan": "blocked"}
+INT8 = {"runtime": "onnx", "precision": "int8"}
+
+
+def open_here(model: str | None, device: torch.device | str, conditions: Conditions, **choices) -> TPFSession:
+    """`open_session`, untrained where no weights ship; NotMeasured where it cannot run here."""
+    if model is not None:
+        choices.setdefault("weights", None if shipped_weights(model).is_file() else RANDOM)
+    try:
+        return open_session(model, str(device), threads=conditions.threads, **choices)
+    except ValueError as error:
+        raise NotMeasured(str(error)) from error
+
+
+def frame_call(session: TPFSession) -> Callable[[], object]:
+    """Track one frame, from two images to a box."""
+    tracker, frame = Tracker(session), make_scene()
+    tracker.init(frame, BOX)
+    return lambda: tracker.track(frame)
+
+
+def encoder_call(session: TPFSession) -> Callable[[], object]:
+    """The encoder and the head alone: from a fused crop and prepared templates to the head's maps."""
+    if not isinstance(session, SessionInParts):
+        raise NotMeasured(f"runtime {session.info.runtime} runs a frame as one")
+    config = session.config
+    template, search = (torch.rand(3, side, side) for side in (config.template_size, config.search_size))
+    prepared = session.prepare(template)
+    return lambda: session.predict(prepared, prepared, search)
+
+
+def adapter_call(token_stride: int, scan: str, device: torch.device | str, size: int = 256) -> Callable[[], object]:
+    """Fuse a crop that is on the device already; NotMeasured where the scan's backend cannot run there."""
+    try:
+        resolve_backend(scan, device)
+    except ValueError as error:
+        raise NotMeasured(str(error)) from error
+    adapter = PixelFusionAdapter(token_stride, scan).eval().to(device)
+    visible, thermal = torch.rand(2, 1, 3, size, size, device=device)
+    return torch.inference_mode()(functools.partial(adapter, visible, thermal))
+
+
+def label(session: TPFSession) -> str:
+    """How a session runs, in words."""
+    info = session.info
+    return f"{info.runtime} {info.precision}, scan {info.scan}"
