@@ -9,7 +9,7 @@ import torch
 
 from tpf_model.timing.spread import Spread
 
-_WARM_UP = 3  # calls of each candidate that are not measured
+WARM_UP = 3  # calls of each candidate that are not measured
 _SHORTEST = {"cpu": 0.2e-3, "cuda": 5e-3}  # s; a candidate is called so often in a row that a measurement lasts as long
 
 
@@ -32,13 +32,17 @@ def time_side_by_side(
     device: torch.device | str = "cpu",
     seconds: float = 10.0,
     rounds: tuple[int, int] = (5, 200),
+    single: bool = False,
 ) -> Timings:
     """Call all candidates in turns, A B A B ..., for about `seconds`, at least and at most so many `rounds`.
 
+    A short one is called several times in a row, for the clock's sake, and the mean taken; with `single` never.
     On a GPU all work queued before a measurement has ended when it begins, and what it queued when it ends.
     """
     device = torch.device(device)
-    calls = {name: _calls(call, device) for name, call in candidates.items()}
+    calls = {name: _warm_up(call, device) for name, call in candidates.items()}
+    if single:
+        calls = dict.fromkeys(candidates, 1)
     measured: dict[str, list[float]] = {name: [] for name in candidates}
     fewest, most = rounds
     begin = time.perf_counter()
@@ -60,9 +64,9 @@ def time_call(call: Callable[[], object], device: torch.device, calls: int = 1) 
     return (time.perf_counter() - begin) / calls
 
 
-def _calls(call: Callable[[], object], device: torch.device) -> int:
-    """Warm up; how often `call` has to be called in a row to be measured."""
-    for _ in range(_WARM_UP):
+def _warm_up(call: Callable[[], object], device: torch.device) -> int:
+    """How often `call` has to be called in a row to be measured."""
+    for _ in range(WARM_UP):
         once = time_call(call, device)
     return math.ceil(_SHORTEST[device.type] / once)
 

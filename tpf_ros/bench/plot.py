@@ -9,6 +9,8 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402 - the backend has to be chosen first
 
+from tpf_ros.bench.report import number  # noqa: E402
+
 _MET, _MISSED, _NONE = "tab:green", "tab:red", "0.6"
 TARGETS, TIMES = "performance_targets.png", "performance_times.png"
 
@@ -33,7 +35,7 @@ def _draw_targets(path: Path, rows: list[dict]) -> Path:
         axes.barh(index, margin - 1, left=1, color=_MET if row["passed"] else _MISSED, height=0.6)
         axes.plot((low, high), (index, index), color="black", linewidth=1)
         axes.annotate(
-            f"{row['value']:.3g} {row['unit']}",
+            f"{number(row['value'])} {row['unit']}",
             (max(margin, high, 1), index),
             (4, 0),
             textcoords="offset points",
@@ -44,7 +46,7 @@ def _draw_targets(path: Path, rows: list[dict]) -> Path:
     axes.set_xscale("log")
     axes.set_xlim(right=axes.get_xlim()[1] * 4)
     axes.set_yticks(range(len(rows)), [f"{row['name']}  {row['bound']} {row['target']:g}" for row in rows], fontsize=8)
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel("times better than the target (median, quartiles)")
     figure.savefig(path, dpi=110)
     plt.close(figure)
@@ -65,7 +67,7 @@ def _draw_times(path: Path, groups: dict[tuple, str]) -> Path:
     for axes, (times, device) in zip(panels[:, 0], groups.items()):
         names, values = zip(*times)
         bars = axes.barh(range(len(names)), values, color="tab:blue", height=0.6)
-        axes.bar_label(bars, [f"{value:.3g} ms" for value in values], padding=3, fontsize=8)
+        axes.bar_label(bars, [f"{number(value)} ms" for value in values], padding=3, fontsize=8)
         axes.set_yticks(range(len(names)), [textwrap.shorten(name, 60) for name in names], fontsize=8)
         axes.set_xlim(0, 1.15 * max(values))
         axes.set_title(device, fontsize=9, loc="left")

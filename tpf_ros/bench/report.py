@@ -43,12 +43,12 @@ def write_markdown(path: Path, rows: list[dict]) -> None:
 def _value(row: dict) -> str:
     if row["value"] is None:
         return f"not measured: {row.get('reason')}"
-    spread = f" ({_number(row['low'])} to {_number(row['high'])})" if "low" in row else ""
-    return f"{_number(row['value'])} {row['unit']}{spread}"
+    spread = f" ({number(row['low'])} to {number(row['high'])})" if "low" in row else ""
+    return f"{number(row['value'])} {row['unit']}{spread}"
 
 
 def _target(row: dict) -> str:
-    return f"{row['bound']} {_number(row['target'])}"
+    return f"{row['bound']} {number(row['target'])}"
 
 
 def _verdict(row: dict) -> str:
@@ -56,8 +56,9 @@ def _verdict(row: dict) -> str:
 
 
 def _parts(parts: dict[str, float]) -> str:
-    return ", ".join(f"{name} {_number(value)}" for name, value in parts.items())
+    return ", ".join(f"{name} {number(value)}" for name, value in parts.items())
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Three digits, or all before the point."""
     return f"{value:.3g}" if abs(value) < 100 or abs(value) >= 1e5 else f"{value:.0f}"

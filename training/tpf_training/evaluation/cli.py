@@ -11,6 +11,7 @@ VERBS = {
     "compare": "our trackers and others' on labelled clips, side by side",
     "plot": "figures of result files: curves, attributes, speed against accuracy",
     "report": "a page about one run: scores, figures, the worst sequences in pictures",
+    "speed": "what a frame costs by each model and runtime: time, stages, operations, memory",
     "score": "result files against a benchmark's true boxes, by its own rules",
 }
 INTERRUPTED = 130  # the shell's exit status for SIGINT

@@ -1,0 +1,81 @@
+"""What several verbs' command lines have in common."""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tpf_model.config import variant_names
+from tpf_training.evaluation.one_pass import EvaluationError
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """A model of ours: the variant `model` with its shipped weights, or, with `model` None, what `weights` holds."""
+
+    name: str
+    model: str | None
+    weights: Path | None
+
+
+def add_models(group: argparse._ActionsContainer) -> None:
+    """`--model` and `--weights`, for `named_models`."""
+    group.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        choices=variant_names(),
+        help="model with the weights that ship; repeatable",
+    )
+    group.add_argument(
+        "--weights",
+        type=named_path,
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="weights file of any model, called NAME in the tables; repeatable",
+    )
+
+
+def named_models(args: argparse.Namespace) -> list[NamedModel]:
+    models = [NamedModel(model, model, None) for model in args.model]
+    return models + [NamedModel(name, None, file) for name, file in args.weights]
+
+
+def add_files(group: argparse._ActionsContainer, kinds: tuple[str, ...] = ("json", "csv", "markdown")) -> None:
+    """`--json`, `--csv` and `--markdown`, for `check_folders`."""
+    for kind in kinds:
+        group.add_argument(f"--{kind}", type=Path, metavar="FILE", help="write the numbers there")
+
+
+def check_folders(*files: Path | None) -> None:
+    """Before hours of work: EvaluationError names a file's folder that does not exist."""
+    for file in files:
+        if file and not file.absolute().parent.is_dir():
+            raise EvaluationError(f"{file}: there is no folder {file.absolute().parent}")
+
+
+def check_unique(names: list[str], what: str) -> None:
+    """EvaluationError where two of `what` have one name."""
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise EvaluationError(f"two {what} are called {twice!r}: each name only once")
+
+
+def count(least: int) -> Callable[[str], int]:
+    """An argument's type: a whole number that is `least` or more."""
+
+    def count(text: str) -> int:
+        if not text.isdigit() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number >= {least}")
+        return int(text)
+
+    return count
+
+
+def named_path(text: str) -> tuple[str, Path]:
+    """An argument's type: NAME=PATH."""
+    name, _, path = text.partition("=")
+    if not name or not path:
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=PATH")
+    return name, Path(path)
