@@ -70,13 +70,11 @@ def count_flops(config: ModelConfig) -> dict[str, int]:
 
 
 def _count_fuse(config: ModelConfig) -> int:
-    """Counted on a small crop: all of it is proportional to the pixels."""
-    side = 16 * config.token_stride
-    crop = torch.zeros(1, 3, side, side)
+    crop = torch.zeros(1, 3, config.search_size, config.search_size)
     adapter = PixelFusionAdapter(config.token_stride, scan="blocked").eval()
-    products = _counted(lambda: adapter(crop, crop))
-    scans = sum(scan_flops(length, *_scan_shape(dim)) for length, dim in _adapter_blocks(16**2))
-    return (products + scans) * config.search_size**2 // side**2
+    tokens = (config.search_size // config.token_stride) ** 2
+    scans = sum(scan_flops(length, *_scan_shape(dim)) for length, dim in _adapter_blocks(tokens))
+    return _counted(lambda: adapter(crop, crop)) + scans
 
 
 @torch.no_grad()

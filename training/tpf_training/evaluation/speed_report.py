@@ -16,7 +16,7 @@ def document(report: dict, layout: Callable[[list[str], list[list[str]]], str]) 
     stages = list(dict.fromkeys(stage for entrant in entrants.values() for stage in entrant["stages_ms"] or ()))
     parts = [
         layout(
-            ["entrant", "FPS", "p50 ms", "p95 ms", "p99 ms", "M parameters", "GFLOP", "weights MB", "peak MB"],
+            ["entrant", "computes in", "FPS", "p50 ms", "p95 ms", "p99 ms", "M parameters", "GFLOP", "weights MB", "peak MB"],
             [[name, *_numbers(entrant)] for name, entrant in entrants.items()],
         ),
         layout(
@@ -36,6 +36,7 @@ def _numbers(entrant: dict) -> list[str]:
     memory = entrant["memory_mb"]
     peak = f"{memory['peak']:.0f}" + (f" + {memory['peak GPU']:.0f} GPU" if "peak GPU" in memory else "")
     return [
+        entrant["precision"],
         f"{entrant['fps']:.1f}",
         *(f"{value:.1f}" for value in entrant["latency_ms"].values()),
         f"{entrant['parameters']['total'] / 1e6:.2f}",
