@@ -39,8 +39,10 @@ def adapter_cost(size: int, token_stride: int) -> AdapterCost:
 
 
 def gpu_floor(cost: AdapterCost, device: torch.device) -> float:
-    """Seconds that `device` needs at least: for the exponentials at its peak, or the bytes at its memory's, whichever is
-    longer. ValueError where PyTorch does not know the device's clocks."""
+    """Seconds that `device` needs at least: for the exponentials, or for the bytes, whichever takes longer at its peak.
+
+    ValueError where PyTorch does not know the device's clocks.
+    """
     properties = torch.cuda.get_device_properties(device)
     clocks = properties.clock_rate * 1e3, properties.memory_clock_rate * 1e3  # Hz
     if not all(clocks):

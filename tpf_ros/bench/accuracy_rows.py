@@ -14,7 +14,7 @@ from tpf_ros.parameters import Settings
 from tpf_ros.sources import open_source
 
 INT8_SR = tuple(
-    Target(f"cpu.int8_loss_{model}", f"{model}: mean SR of eager PyTorch - that of 8-bit ONNX Runtime", "points", "<=", 1)
+    Target(f"cpu.int8_loss_{model}", f"{model}: mean SR of eager PyTorch - that of int8", "points", "<=", 1)
     for model in ("tiny", "small")
 )
 _THRESHOLDS = np.linspace(0, 1, 21)  # SR: the mean over them of the share of frames with a greater IoU

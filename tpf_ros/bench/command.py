@@ -14,9 +14,9 @@ GROUPS = "cpu, gpu, start, error"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     measuring = parser.add_argument_group("measuring")
-    measuring.add_argument("--only", nargs="+", default=[], metavar="NAME", help=f"only these rows or groups ({GROUPS})")
+    measuring.add_argument("--only", nargs="+", default=[], metavar="NAME", help=f"rows or groups: {GROUPS}")
     measuring.add_argument("--quick", action="store_true", help="few repetitions: for a look, not for a report")
-    measuring.add_argument("--device", default="auto", help="auto (CPU, and a GPU if there is one), cpu, cuda or cuda:N")
+    measuring.add_argument("--device", default="auto", help="auto (the CPU, and a GPU if any), cpu, cuda, cuda:N")
     measuring.add_argument("--threads", type=_count, default=2, metavar="N", help="on the CPU (default: %(default)s)")
     measuring.add_argument(
         "--clips",
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="DIR",
-        help="labelled clips, for what 8 bit costs in accuracy (minutes): visible.mp4, thermal.mp4, <target>.csv in each",
+        help="labelled clips (visible.mp4, thermal.mp4, <target>.csv): what int8 costs in accuracy, in minutes",
     )
     measuring.add_argument(
         "--from",
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         _check_outputs(args)
         guarded = read_rows(args.guard) if args.guard else None
-        rows, failed = (merge_rows([read_rows(file) for file in args.earlier]), False) if args.earlier else _measure(args)
+        rows, failed = _read(args.earlier) if args.earlier else _measure(args)
         worse = worse_rows(rows, guarded, args.tolerance) if guarded is not None else []
         _write(args, rows)
     except ValueError as error:
@@ -93,9 +93,13 @@ def _measure(args: argparse.Namespace) -> tuple[list[dict], bool]:
     return rows, failed
 
 
+def _read(files: list[Path]) -> tuple[list[dict], bool]:
+    rows = merge_rows([read_rows(file) for file in files])
+    print("\n".join(map(as_text, rows)))
+    return rows, False
+
+
 def _write(args: argparse.Namespace, rows: list[dict]) -> None:
-    if args.earlier:
-        print("\n".join(map(as_text, rows)))
     if args.json:
         write_rows(args.json, rows)
     if args.markdown:

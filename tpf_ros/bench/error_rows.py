@@ -124,7 +124,8 @@ def _reference() -> Located:
     frame = make_scene()
 
     def fuse(crop: Crop) -> torch.Tensor:
-        visible, thermal = (torch.from_numpy(image).double() / 255 for image in crop_pair(frame, crop, Registration.identity()))
+        pair = crop_pair(frame, crop, Registration.identity())
+        visible, thermal = (torch.from_numpy(image).double() / 255 for image in pair)
         return network.fuse(visible.permute(2, 0, 1)[None], thermal.expand(1, 3, *thermal.shape))
 
     template, search = network.embed_template(fuse(_TEMPLATE)), fuse(_SEARCH)

@@ -13,10 +13,9 @@ def as_text(row: dict) -> str:
 def as_markdown(rows: list[dict]) -> str:
     """The table, what is behind its numbers, and the machines."""
     lines = ["| what | measured | target | | on |", "| --- | --- | --- | --- | --- |"]
-    lines += [
-        f"| {row['what']} (`{row['name']}`) | {_value(row)} | {_target(row)} | {_verdict(row)} | {row['device'] or ''} |"
-        for row in rows
-    ]
+    for row in rows:
+        cells = (f"{row['what']} (`{row['name']}`)", _value(row), _target(row), _verdict(row), row["device"] or "")
+        lines.append(f"| {' | '.join(cells)} |")
     behind: dict[str, list[str]] = {}  # rows that were measured together have the same numbers behind them
     for row in rows:
         if row.get("parts"):

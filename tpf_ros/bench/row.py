@@ -57,7 +57,8 @@ def to_json(target: Target, result: Measured | NotMeasured, machine: str) -> dic
     value = result.value.median if spread else result.value
     row |= {"value": _round(value), "passed": target.is_met(value), "device": result.device}
     quartiles = {"low": _round(result.value.low), "high": _round(result.value.high)} if spread else {}
-    return row | more | {"machine": machine} | quartiles | {"parts": {name: _round(part) for name, part in result.parts.items()}}
+    parts = {name: _round(part) for name, part in result.parts.items()}
+    return row | more | {"machine": machine} | quartiles | {"parts": parts}
 
 
 def _round(value: float) -> float:

@@ -22,7 +22,7 @@ def read_rows(path: Path) -> list[dict]:
 
 
 def merge_rows(files: list[list[dict]]) -> list[dict]:
-    """All rows by name, in the order of their first appearance; a measured one replaces one that is not, or is older."""
+    """All rows by name, in the order of their first appearance: the last measured one, or else the first."""
     merged: dict[str, dict] = {}
     for row in (row for rows in files for row in rows):
         if row["name"] not in merged or row["value"] is not None:

@@ -15,6 +15,7 @@ from tpf_ros.bench.conditions import Conditions
 from tpf_ros.bench.row import NotMeasured
 from tpf_ros.bench.scene import BOX, make_scene
 
+SEARCH_SIZE = 256  # pixels, of every variant
 # What all are compared with: PyTorch as it is, without compiled kernels or a lower precision.
 EAGER = {"runtime": "eager", "precision": "float32", "scan": "blocked"}
 INT8 = {"runtime": "onnx", "precision": "int8"}
@@ -47,14 +48,20 @@ def encoder_call(session: TPFSession) -> Callable[[], object]:
     return lambda: session.predict(prepared, prepared, search)
 
 
-def adapter_call(token_stride: int, scan: str, device: torch.device | str, size: int = 256) -> Callable[[], object]:
-    """Fuse a crop that is on the device already; NotMeasured where the scan's backend cannot run there."""
+def adapter_call(
+    token_stride: int, scan: str, device: torch.device | str, compiled: bool = False
+) -> Callable[[], object]:
+    """Fuse a search crop that is on the device already, `compiled` by torch.compile or not.
+
+    NotMeasured where the scan's backend cannot run there.
+    """
     try:
         resolve_backend(scan, device)
     except ValueError as error:
         raise NotMeasured(str(error)) from error
     adapter = PixelFusionAdapter(token_stride, scan).eval().to(device)
-    visible, thermal = torch.rand(2, 1, 3, size, size, device=device)
+    adapter = torch.compile(adapter) if compiled else adapter
+    visible, thermal = torch.rand(2, 1, 3, SEARCH_SIZE, SEARCH_SIZE, device=device)
     return torch.inference_mode()(functools.partial(adapter, visible, thermal))
 
 

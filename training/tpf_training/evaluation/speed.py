@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--runtime", action="append", choices=RUNTIMES, help=f"repeatable (default: {RUNTIMES[0]})", metavar="RUNTIME"
     )
     entrants.add_argument(
-        "--precision", action="append", metavar="PRECISION", help="auto, float32, bfloat16, ...; repeatable (default: auto)"
+        "--precision", action="append", metavar="PRECISION", help="auto, float32, ...; repeatable (default: auto)"
     )
     entrants.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     entrants.add_argument("--threads", type=count(1), default=1, help="on the CPU (default: %(default)s)")

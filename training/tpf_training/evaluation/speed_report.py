@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 EXPLANATION = """\
-Batch 1, a frame from two images to a box; all entrants track the same frames in turns. Stages: crop of the search region;
-fuse, with the upload to a GPU; encode; head, with the maps' way back; decode, with the template rule; medians, measured in
-a second pass. GFLOP: matrix products, convolutions and attention by PyTorch's counter, a multiplication and an addition
-being two, and the selective scan by its formula; norms and activations are not counted. Weights: parameters times
-bytes of the precision. Peak: of a process of its own, with PyTorch and all libraries."""
+Batch 1, a frame from two images to a box; all entrants track the same frames in turns. Stages: crop of the search
+region; fuse, with the upload to a GPU; encode; head, with the maps' way back; decode, with the template rule; medians,
+measured in a second pass. GFLOP: matrix products, convolutions and attention by PyTorch's counter, a multiplication and
+an addition being two, and the selective scan by its formula; norms and activations are not counted. Weights: parameters
+times bytes of the precision. Peak: of a process of its own, with PyTorch and all libraries."""
+_NUMBERS = ["computes in", "FPS", "p50 ms", "p95 ms", "p99 ms", "M parameters", "GFLOP", "weights MB", "peak MB"]
 
 
 def document(report: dict, layout: Callable[[list[str], list[list[str]]], str]) -> str:
@@ -16,7 +17,7 @@ def document(report: dict, layout: Callable[[list[str], list[list[str]]], str]) 
     stages = list(dict.fromkeys(stage for entrant in entrants.values() for stage in entrant["stages_ms"] or ()))
     parts = [
         layout(
-            ["entrant", "computes in", "FPS", "p50 ms", "p95 ms", "p99 ms", "M parameters", "GFLOP", "weights MB", "peak MB"],
+            ["entrant", *_NUMBERS],
             [[name, *_numbers(entrant)] for name, entrant in entrants.items()],
         ),
         layout(
