@@ -1,17 +1,20 @@
 """One quick run of all rows that a CPU can measure, and what is made of rows."""
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import pytest
 
 from tpf_ros import cli
-from tpf_ros.bench import suite
+from tpf_ros.bench import accuracy_rows, suite
 from tpf_ros.bench.conditions import Conditions
 from tpf_ros.bench.report import BEGIN, END
 from tpf_ros.bench.row import Measured, NotMeasured, Target, to_json
 
+CLIP = Path(__file__).parents[1] / "data/0117_1620"
 KEYS = ["name", "value", "unit", "target", "passed", "device"]
 TARGETS = [target for experiment in suite.EXPERIMENTS for target in experiment.targets]
 
@@ -75,6 +78,28 @@ def test_the_page_keeps_what_is_around_the_table(quick, rows):
 def test_pictures_show_something(quick):
     for name in ("performance_targets.png", "performance_times.png"):
         assert cv2.imread(str(quick / name)).std() > 10
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """The clip that ships, but the first frames of one of its targets only."""
+    folder = tmp_path / "clip"
+    shutil.copytree(CLIP, folder, ignore=shutil.ignore_patterns("*.csv"))
+    lines = (CLIP / "B.csv").read_text().splitlines(keepends=True)
+    (folder / "B.csv").write_text("".join(lines[:5]))
+    return folder
+
+
+def test_accuracy_is_that_of_all_targets_of_the_clips(clip):
+    conditions = Conditions(clips=(clip,))
+    rate = accuracy_rows._mean_rate("tiny", {"runtime": "eager"}, conditions)
+    assert 50 < rate < 100 * 20 / 21
+    (clip / "C.csv").write_text((clip / "B.csv").read_text())
+    assert accuracy_rows._mean_rate("tiny", {"runtime": "eager"}, conditions) == pytest.approx(rate)
+
+
+def test_the_success_rate_is_the_mean_over_the_thresholds():
+    assert accuracy_rows.success_rate([1.0, 0.0, 0.5]) == pytest.approx(100 * (20 + 0 + 10) / 63)
 
 
 def row(name, value, bound=">=", unit="x", reason=None):
