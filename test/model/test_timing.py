@@ -18,7 +18,7 @@ from tpf_model.timing.side_by_side import WARM_UP, Timings, time_side_by_side
 from tpf_model.timing.spread import Spread
 from tpf_model.timing.stages import time_stages
 from tpf_model.timing.threads import pinned_threads
-from tpf_model.tracker import Tracker
+from tpf_model.tracker import Tracker, TrackerConfig
 from tpf_model.vim import ViMBlock
 from tpf_model.weights import RANDOM
 
@@ -118,7 +118,8 @@ def session():
 @pytest.fixture
 def track(session):
     frame = Frame(np.zeros((120, 160, 3), np.uint8), np.zeros((120, 160), np.uint8))
-    tracker = Tracker(session)
+    # A new template is fused in every frame, after the search crop: that is no second fuse stage.
+    tracker = Tracker(session, TrackerConfig(template_interval=1, template_score=0, coast_score=0))
     tracker.init(frame, (60, 40, 24, 40))
     return lambda: tracker.track(frame)
 
@@ -142,7 +143,7 @@ def test_each_stage_has_its_own_time_and_all_add_up(session, track, monkeypatch)
         "fuse": [2, 2],
         "encode": [4, 4],
         "head": [8, 8],
-        "decode": [16, 16],
+        "decode": [16 + 1 + 2] * 2,  # with the new template's crop and fusion
     }
     assert "fuse" not in vars(session) and "predict" not in vars(session)
 

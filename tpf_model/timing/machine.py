@@ -11,7 +11,7 @@ _CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_
 
 
 def describe_machine() -> str:
-    """CPU, cores this process may use, instruction sets that matter here, memory, GPUs, versions; no host's name."""
+    """CPU, cores this process may use, instruction sets that matter here, memory, GPUs, versions, load; no host's name."""
     cpu = _cpu_field("model name") or platform.processor() or platform.machine()
     flags = set((_cpu_field("flags") or _cpu_field("Features")).split())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -23,6 +23,7 @@ def describe_machine() -> str:
         ", ".join(gpus) or "no GPU",
         f"{platform.system()} {platform.machine()}",
         f"Python {platform.python_version()}, PyTorch {torch.__version__}, OpenCV {cv2.__version__}",
+        f"load average {os.getloadavg()[0]:.1f} at the start",
     ]
     return "; ".join(part for part in parts if part)
 

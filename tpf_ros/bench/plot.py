@@ -18,7 +18,10 @@ TARGETS, TIMES = "performance_targets.png", "performance_times.png"
 def draw(folder: Path, rows: list[dict]) -> list[Path]:
     """Write both pictures into `folder`; the second one only where times were measured side by side."""
     written = [_draw_targets(folder / TARGETS, rows)]
-    groups = {tuple(times.items()): row["device"] for row in rows if (times := _times(row))}
+    groups: dict[tuple, list[str]] = {}  # the names of the rows that were measured together, by their times
+    for row in rows:
+        if times := _times(row):
+            groups.setdefault(tuple(times.items()), []).append(row["name"])
     if groups:
         written.append(_draw_times(folder / TIMES, groups))
     return written
@@ -59,18 +62,18 @@ def _margin(row: dict, value: float) -> float:
     return max(ratio, 1e-4)
 
 
-def _draw_times(path: Path, groups: dict[tuple, str]) -> Path:
+def _draw_times(path: Path, groups: dict[tuple, list[str]]) -> Path:
     heights = [len(times) + 1.5 for times in groups]
     figure, panels = plt.subplots(
         len(groups), figsize=(10, 0.4 * sum(heights)), height_ratios=heights, squeeze=False, layout="constrained"
     )
-    for axes, (times, device) in zip(panels[:, 0], groups.items()):
+    for axes, (times, rows) in zip(panels[:, 0], groups.items()):
         names, values = zip(*times)
         bars = axes.barh(range(len(names)), values, color="tab:blue", height=0.6)
         axes.bar_label(bars, [f"{number(value)} ms" for value in values], padding=3, fontsize=8)
         axes.set_yticks(range(len(names)), [textwrap.shorten(name, 60) for name in names], fontsize=8)
         axes.set_xlim(0, 1.15 * max(values))
-        axes.set_title(device, fontsize=9, loc="left")
+        axes.set_title(textwrap.shorten(", ".join(rows), 120), fontsize=9, loc="left")
         axes.invert_yaxis()
     panels[-1, 0].set_xlabel("ms, medians of measurements in turns")
     figure.savefig(path, dpi=110)
