@@ -4,11 +4,11 @@ import time
 from math import nan
 
 from tpf_model.boxes import Box
+from tpf_model.timing.peak_memory import peak_memory
 from tpf_ros.command_error import CommandError
 from tpf_ros.offline import OfflineTracker
 from tpf_ros.output_folder import empty_folder
 from tpf_ros.parameters import Settings
-from tpf_ros.peak_memory import peak_memory
 from tpf_ros.provenance import provenance
 from tpf_ros.recording import Plan, Published, Recording, Sent
 from tpf_ros.sources.bag import BagSource
