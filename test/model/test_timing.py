@@ -63,13 +63,17 @@ def test_the_machine_is_described_without_its_name():
 @pytest.mark.parametrize("model", ["tiny", "small"])
 def test_operations_are_those_of_the_formulas(model):
     config, counted = load_variant(model), count_flops(load_variant(model))
-    length, width = 1 + 2 * config.template_tokens + config.search_tokens, config.width
-    products = 12 * width**2 + 2 * length * width  # qkv, proj and MLP of a token; its scores and sums of attention
-    patches = config.search_tokens * 3 * config.patch**2 * width
-    assert counted["encode"] == 2 * (config.depth * length * products + patches)
+    length, width, searched = 1 + 2 * config.template_tokens + config.search_tokens, config.width, config.search_tokens
+
+    def block(looked_at: int) -> int:
+        """qkv of all tokens; scores and sums of attention, proj and MLP of those that are looked at."""
+        return 3 * length * width**2 + looked_at * (2 * length * width + 9 * width**2)
+
+    patches = searched * 3 * config.patch**2 * width
+    assert counted["encode"] == 2 * ((config.depth - 1) * block(length) + block(searched) + patches)
     widths = [config.head_channels // divisor for divisor in (1, 2, 4, 8)]
     branch = 9 * sum(a * b for a, b in itertools.pairwise([width, *widths]))
-    assert counted["head"] == 2 * config.search_tokens * (3 * branch + 5 * widths[-1])
+    assert counted["head"] == 2 * searched * (3 * branch + 5 * widths[-1])
 
 
 def test_the_scan_and_the_adapter_are_counted_as_they_are():
