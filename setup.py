@@ -38,7 +38,11 @@ setup(
         ("share/tpf_ros/config", glob("config/*.*")),
     ],
     install_requires=REQUIREMENTS,
-    extras_require={"test": ["pytest"]},
+    extras_require={
+        "test": ["pytest"],
+        # What `tpf export` and `runtime: onnx` need on top.
+        "onnx": ["torch>=2.5", "onnx>=1.15", "onnxruntime>=1.16"],
+    },
     zip_safe=False,
     entry_points={
         "console_scripts": [

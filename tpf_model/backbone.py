@@ -22,7 +22,9 @@ class Attention(nn.Module):
         batch, length, width = x.shape
         qkv = self.qkv(x).view(batch, length, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        out = F.scaled_dot_product_attention(query[:, :, -keep:], key, value)
+        # The usual scale, spelt out: an export has it as a constant then, not as a computation over shapes.
+        scale = (width // self.heads) ** -0.5
+        out = F.scaled_dot_product_attention(query[:, :, -keep:], key, value, scale=scale)
         return self.proj(out.transpose(1, 2).flatten(2))
 
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tpf_model.config import ModelConfig
 from tpf_model.vim import ViMBlock
 
 _WIDTH = 8  # channels per modality
@@ -56,6 +57,11 @@ class PixelFusionAdapter(nn.Module):
         residual = self.decoder(tokens.transpose(1, 2).unflatten(2, grid))
         residual = functional.pixel_shuffle(residual, self.token_stride)[..., :height, :width]
         return (visible + thermal) / 2 + residual
+
+
+def make_fusion(config: ModelConfig, scan: str = "auto") -> nn.Module:
+    """The fusion that `config` names; scan: see `PixelFusionAdapter`."""
+    return AdditionFusion() if config.fusion == "addition" else PixelFusionAdapter(config.token_stride, scan)
 
 
 def swap_channels(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

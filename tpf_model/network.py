@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from tpf_model.backbone import VisionTransformer
 from tpf_model.config import ModelConfig
-from tpf_model.fusion import AdditionFusion, PixelFusionAdapter
+from tpf_model.fusion import make_fusion
 from tpf_model.head import CentreHead, Prediction
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -21,7 +21,7 @@ class TPFNetwork(nn.Module):
     def __init__(self, config: ModelConfig, scan: str = "auto"):
         super().__init__()
         self.config = config
-        self.fusion = AdditionFusion() if config.fusion == "addition" else PixelFusionAdapter(config.token_stride, scan)
+        self.fusion = make_fusion(config, scan)
         self.encoder = VisionTransformer(
             config.width, config.depth, config.heads, config.patch, config.template_tokens, config.search_tokens
         )

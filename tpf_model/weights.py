@@ -60,8 +60,8 @@ def load_network(
         hint = "" if weights else f": no weights ship for model {model!r}; name a file, or '{RANDOM}' for an untrained one"
         raise WeightsError(f"weights file {path} does not exist{hint}")
     tensors, stored, provenance = _read(path)
-    if config and stored != config:
-        raise WeightsError(f"weights file {path} holds {_difference(stored, config)}")
+    if config:
+        check_model(stored, config, f"weights file {path}")
     network = TPFNetwork(stored, scan)
     broken = sorted(name for name, tensor in tensors.items() if not tensor.isfinite().all())
     if broken:
@@ -97,8 +97,10 @@ def _read(path: Path) -> tuple[dict, ModelConfig, dict]:
         raise WeightsError(f"weights file {path}: bad metadata: {error}") from error
 
 
-def _difference(stored: ModelConfig, wanted: ModelConfig) -> str:
+def check_model(stored: ModelConfig, wanted: ModelConfig, file: str) -> None:
+    """WeightsError that names `file`, which holds the model `stored`, where that is not `wanted`."""
     ours, theirs = wanted.to_dict(), stored.to_dict()
     different = [f"{key}={theirs[key]} (model {wanted.name!r} has {ours[key]})" for key in ours if ours[key] != theirs[key]]
-    return "another model: " + ", ".join(different)
+    if different:
+        raise WeightsError(f"{file} holds another model: {', '.join(different)}")
 

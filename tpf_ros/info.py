@@ -12,20 +12,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="small", help=f"one of: {', '.join(variant_names())} (default: small)")
     parser.add_argument("--weights", help="weights file instead of the one that ships, or 'random' for none")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--runtime", default="auto", help="auto, eager, cuda_graph or onnx (default: auto)")
+    parser.add_argument("--precision", default="auto", help="see the node's parameter `precision` (default: auto)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     try:
-        description = describe(args.model, args.weights, args.device)
+        description = describe(args.model, args.weights, args.device, args.runtime, args.precision)
     except ValueError as error:
         raise CommandError(str(error)) from error
     print(json.dumps(description, indent=2) if args.json else _as_text(description))
     return 0
 
 
-def describe(model: str = "small", weights: str | Path | None = None, device: str = "auto") -> dict:
-    """Everything that `tpf info` prints. ValueError for an unknown model or device, or for weights that do not load.
+def describe(
+    model: str = "small",
+    weights: str | Path | None = None,
+    device: str = "auto",
+    runtime: str = "auto",
+    precision: str = "auto",
+) -> dict:
+    """Everything that `tpf info` prints. ValueError for what `open_session` refuses.
 
     A model without shipped weights is described all the same, from a random network; its `weights` say "none shipped".
     """
@@ -33,7 +41,7 @@ def describe(model: str = "small", weights: str | Path | None = None, device: st
     from tpf_model.weights import RANDOM, shipped_weights
 
     shipped = weights is None and shipped_weights(model).is_file()
-    session = open_session(model, device, weights=weights or (None if shipped else RANDOM))
+    session = open_session(model, device, runtime, weights or (None if shipped else RANDOM), precision=precision)
     info = session.info
     return {
         "model": info.model,

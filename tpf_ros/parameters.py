@@ -205,19 +205,28 @@ class Settings:
 
     model: str = _parameter("small", "Model variant, see `tpf info`.", live=False)
     weights: str = _parameter(
-        "", "Weights file (.safetensors); empty: the ones that ship; random: untrained, for tests.", live=False
+        "",
+        "Weights file (.safetensors, or .onnx of `tpf export`); empty: the ones that ship; random: untrained, for "
+        "tests.",
+        live=False,
     )
     device: str = _parameter("auto", "auto, cpu, cuda, or cuda:N.", live=False)
     runtime: str = _parameter(
         "auto",
-        "How the network is executed: auto (cuda_graph on a GPU, else eager), eager (PyTorch as it is), or cuda_graph.",
+        "How the network is executed: auto (cuda_graph on a GPU, onnx for .onnx weights, else eager), eager (PyTorch as "
+        "it is), cuda_graph, or onnx (ONNX Runtime, on the CPU).",
         choices=RUNTIMES,
         live=False,
     )
     scan: str = _parameter(
         "auto", "Selective scan backend: auto (the fastest that runs), native, blocked, mamba or reference.", live=False
     )
-    precision: str = _parameter("auto", "Numeric precision of the network.", live=False)
+    precision: str = _parameter(
+        "auto",
+        "Numeric precision of encoder and head: auto, float32, bfloat16 or float16; with runtime onnx auto (float32, "
+        "or that of an .onnx file), float32 or int8.",
+        live=False,
+    )
     threads: int = _parameter(
         0,
         "CPU threads of the model; 0: all cores but one, which the images need (offline: all).",

@@ -81,10 +81,10 @@ def test_a_fused_image_saturates_and_does_not_wrap():
     "arguments, reason",
     [
         ({"model": "huge"}, "unknown model 'huge'"),
-        ({"runtime": "tensorrt"}, "unknown runtime 'tensorrt'; known: auto, eager"),
+        ({"runtime": "tensorrt"}, "unknown runtime 'tensorrt'; known: auto, eager, cuda_graph, onnx"),
         ({"device": "tpu9"}, "unknown device 'tpu9'"),
         ({"device": "mps"}, "unknown device 'mps'"),
-        ({"precision": "int8"}, "unknown precision 'int8'"),
+        ({"precision": "int8"}, "cannot run in 'int8'; known: auto, float32, bfloat16, float16; runtime 'onnx' has it"),
         ({"threads": -1}, "threads"),
         ({"scan": "quick"}, "unknown scan 'quick'"),
     ],

@@ -21,7 +21,8 @@ PERIOD = 33_333_333
 @pytest.fixture(scope="module")
 def running(start_tracker):
     # On a busy machine a camera may pause longer than usual: silence is only what lasts.
-    tracker = start_tracker({"tracker.coast_score": 0.0, "health.silent_after": 1.0, "output.timeout": 0.5})
+    parameters = {"tracker.coast_score": 0.0, "health.silent_after": 1.0, "output.timeout": 0.5, "runtime": "onnx"}
+    tracker = start_tracker(parameters)
     tracker.wait_for_state("active")
     tracker.until(lambda: tracker.targets, "nothing is published before the first image")
     first = tracker.targets[0]
@@ -49,6 +50,11 @@ def pairs_since(tracker, begin):
     """{visible stamp: thermal stamp} of what came out since the index `begin`."""
     fresh = [target for target in tracker.targets[begin:] if not math.isnan(target.sync_error)]
     return {to_nanoseconds(target.visible_stamp): to_nanoseconds(target.thermal_stamp) for target in fresh}
+
+
+def test_another_runtime_than_the_usual_one_tracks(tracker):
+    tracker.pump(lambda: tracker.diagnostics.get("runtime"), "no diagnostics of the model")
+    assert (tracker.diagnostics["runtime"], tracker.diagnostics["precision"]) == ("onnx", "float32")
 
 
 @pytest.mark.parametrize("silent", ["visible", "thermal"])

@@ -10,11 +10,13 @@ from tpf_model.frame import Frame
 from tpf_model.registration import Registration
 from tpf_model.runtime.cuda_graph import CudaGraphSession
 from tpf_model.runtime.eager import EagerSession
+from tpf_model.runtime.onnx_session import PRECISIONS as ONNX_PRECISIONS
+from tpf_model.runtime.onnx_session import is_exported, open_onnx_session
 from tpf_model.runtime.precision import PRECISIONS
 from tpf_model.runtime.session import Located, SessionInfo, Template, TPFSession, fused_to_image
 from tpf_model.weights import load_network
 
-RUNTIMES = ("auto", "eager", "cuda_graph")
+RUNTIMES = ("auto", "eager", "cuda_graph", "onnx")
 
 __all__ = ["RUNTIMES", "Located", "SessionInfo", "TPFSession", "Template", "fused_to_image", "open_session"]
 
@@ -30,26 +32,42 @@ def open_session(
 ) -> TPFSession:
     """Load a model, and run it once, so that the first frame is as fast as the others and what cannot run fails here.
 
-    device: "auto" (a CUDA GPU if there is one), "cpu", "cuda" or "cuda:N". runtime: "auto" ("cuda_graph" on a GPU,
-    "eager" elsewhere) or one of RUNTIMES. model, weights: see `load_network`. threads: of this whole process's PyTorch, 0 leaves its default. scan: a backend of
-    `selective_scan`. precision: "auto" (what the device multiplies in natively), "float32", "bfloat16" or "float16".
+    device: "auto" (a CUDA GPU if there is one), "cpu", "cuda" or "cuda:N". runtime: "auto" ("onnx" for an exported
+    file, "cuda_graph" on a GPU, "eager" elsewhere) or one of RUNTIMES. model, weights: see `load_network`; for runtime
+    "onnx" also a file of `tpf export`. threads: of this whole process's PyTorch, and of ONNX Runtime; 0 leaves
+    PyTorch's default. scan: a backend of `selective_scan`. precision: "auto" (what the device multiplies in natively;
+    for "onnx" the exported file's, or float32), "float32", "bfloat16", "float16", or, for "onnx" alone, "int8".
 
     Raises ValueError naming the argument that cannot be satisfied and why; its subclass WeightsError for the weights.
     """
     if runtime not in RUNTIMES:
         raise ValueError(f"unknown runtime {runtime!r}; known: {', '.join(RUNTIMES)}")
-    if precision not in ("auto", *PRECISIONS):
-        raise ValueError(f"unknown precision {precision!r}; known: auto, {', '.join(PRECISIONS)}")
     if threads < 0:
         raise ValueError(f"threads is {threads}, must be >= 0 (0: PyTorch's default)")
+    if runtime == "onnx" or runtime == "auto" and is_exported(weights):
+        if device not in ("auto", "cpu"):
+            raise ValueError(f"runtime 'onnx' runs on the CPU: device is {device!r}, must be auto or cpu")
+        session = open_onnx_session(model, weights, threads or torch.get_num_threads(), scan, precision)
+    else:
+        session = _open_with_pytorch(model, device, runtime, weights, scan, precision)
+    if threads:
+        torch.set_num_threads(threads)
+    _warm_up(session)
+    return session
+
+
+def _open_with_pytorch(
+    model: str | None, device: str, runtime: str, weights: Path | str | None, scan: str, precision: str
+) -> EagerSession:
+    if precision not in ("auto", *PRECISIONS):
+        hint = "; runtime 'onnx' has it" if precision in ONNX_PRECISIONS else ""
+        raise ValueError(f"PyTorch cannot run in {precision!r}; known: auto, {', '.join(PRECISIONS)}{hint}")
+    if is_exported(weights):
+        raise ValueError(f"weights file {weights} is an exported one, which runtime 'onnx' runs, not {runtime!r}")
     chosen = _resolve_device(device)
     make_session = _resolve_runtime(runtime, chosen)
     network, provenance = load_network(model, weights, scan)
-    if threads:
-        torch.set_num_threads(threads)
-    session = make_session(network, provenance, chosen, precision, scan)
-    _warm_up(session)
-    return session
+    return make_session(network, provenance, chosen, precision, scan)
 
 
 def _resolve_device(name: str) -> torch.device:

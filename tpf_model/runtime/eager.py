@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from tpf_model.network import TPFNetwork, count_parameters
+from tpf_model.runtime.fuse import fuse_images
 from tpf_model.runtime.in_parts import SessionInParts
 from tpf_model.runtime.precision import PRECISIONS, products_in, reduce_precision, resolve_precision
 from tpf_model.runtime.session import SessionInfo
@@ -48,9 +49,7 @@ class EagerSession(SessionInParts):
 
     @torch.inference_mode()
     def fuse(self, visible: np.ndarray, thermal: np.ndarray) -> Tensor:
-        rgb = self._to_device(visible).permute(2, 0, 1)
-        grey = self._to_device(thermal).expand(3, *thermal.shape)
-        return self._network.fuse(rgb[None], grey[None])[0]
+        return fuse_images(self._network.fusion, visible, thermal, self._device)
 
     @torch.inference_mode()
     def prepare(self, template: Tensor) -> Tensor:
@@ -65,9 +64,6 @@ class EagerSession(SessionInParts):
         # One tensor, so that a GPU is waited for once.
         score, size, offset = torch.cat((maps.score[0], maps.size[0], maps.offset[0].float())).cpu().split((1, 2, 2))
         return score[0].numpy(), size.numpy(), offset.numpy()
-
-    def _to_device(self, image: np.ndarray) -> Tensor:
-        return torch.from_numpy(image).to(self._device).float() / 255
 
 
 def _device_name(device: torch.device) -> str:

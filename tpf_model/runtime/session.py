@@ -20,8 +20,8 @@ class SessionInfo:
     """What actually runs, for logs, diagnostics and `tpf info`.
 
     scan: the selective scan's backend, "none" where the fusion has no scan. precision: float32, bfloat16 or float16 of
-    the encoder and the head; fusion is always float32. weights: their provenance. parameters: counts by part ("pfa",
-    "encoder", "head", "total").
+    the encoder and the head, or int8 of the encoder's products by weights, all else being float32; fusion is always
+    float32. weights: their provenance. parameters: counts by part ("pfa", "encoder", "head", "total").
     """
 
     model: str
