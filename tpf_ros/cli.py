@@ -13,6 +13,7 @@ from tpf_ros.command_error import INTERRUPTED, CommandError
 VERBS = {
     "track": "track one target in images of any kind, boxes out: videos, folders of frames, rosbags (needs no ROS)",
     "info": "describe a model: parameters, sizes, runtime, where its weights come from (needs no ROS)",
+    "export": "write a model as an ONNX file or a TensorRT engine, checked on real frames (needs no ROS)",
     "replay": "judge rosbags: play them to the node over DDS, or --offline, and report boxes, latency and scores",
     "convert": "turn a sequence of a data set into a rosbag and back, stamps and boxes kept (needs no ROS)",
     "bench": "measure speed, memory and exactness here, against what is wanted (needs no ROS)",

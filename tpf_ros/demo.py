@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from tpf_ros.bag_writer import Stream, write_bag
+from tpf_ros.clip import CLIP
 from tpf_ros.command_error import CommandError
 from tpf_ros.ground_truth import read_ground_truth
 from tpf_ros.output_folder import make_folder
@@ -13,7 +14,6 @@ from tpf_ros.recording import Plan
 from tpf_ros.replay import check_rate, parse_parameters, replay
 from tpf_ros.sources import SourceError, open_source
 
-CLIP = Path(__file__).resolve().parents[1] / "test/data/0117_1620"
 # A person whom smoke hides from the visible camera, among others of the same size. At frame 122 all of the person has
 # come into the image, frame 430 is the last with a true box.
 TARGET, FIRST, INIT, LAST = "B", 112, 122, 430

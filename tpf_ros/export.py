@@ -1,0 +1,111 @@
+"""`tpf export`: a model as an ONNX file or a TensorRT engine, checked on real frames before it is written."""
+
+import argparse
+import dataclasses
+import json
+import math
+import os
+from pathlib import Path
+
+from tpf_model.config import variant_names
+from tpf_ros.clip import CLIP
+from tpf_ros.command_error import CommandError
+
+FORMATS = {"onnx": ("float32", "float16", "int8"), "tensorrt": ("float16", "float32")}  # and precisions, default first
+_STEPS = 12  # frames of the check
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", choices=FORMATS, default="onnx", help="default: %(default)s")
+    parser.add_argument("--model", default="small", help=f"one of: {', '.join(variant_names())} (default: small)")
+    parser.add_argument("--weights", metavar="FILE", help="weights instead of those that ship; 'random': untrained")
+    parser.add_argument(
+        "--precision",
+        help=f"onnx: {', '.join(FORMATS['onnx'])}; tensorrt: {', '.join(FORMATS['tensorrt'])} (default: the first)",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="an existing file is replaced")
+    parser.add_argument(
+        "--check",
+        type=Path,
+        default=CLIP,
+        metavar="CLIP",
+        help="folder with visible.mp4, thermal.mp4 and <target>.csv (default: that of the source checkout)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    try:
+        _export(args)
+    except (ValueError, OSError) as error:  # every one of them is about what the user gave, or lacks, and names it
+        raise CommandError(str(error)) from error
+    return 0
+
+
+def _export(args: argparse.Namespace) -> None:
+    precision = _precision(args)
+    _check_out(args)
+    if not args.check.is_dir():
+        raise ValueError(f"--check {args.check} does not exist: give a clip, as a source checkout's test/data/0117_1620")
+
+    # Not above: they import PyTorch, which takes seconds.
+    from tpf_model.runtime.eager import EagerSession
+    from tpf_model.runtime.export_check import LIMITS, compare_sessions
+    from tpf_model.runtime.onnx_export import export_onnx
+    from tpf_model.runtime.onnx_session import OnnxSession
+    from tpf_model.runtime.tensorrt_engine import build_engine, require_tensorrt
+    from tpf_model.weights import load_network
+    from tpf_ros.labelled_frames import read_labelled_frames
+
+    if args.format == "tensorrt":
+        require_tensorrt()
+    frames = read_labelled_frames(args.check, _STEPS)
+    network, provenance = load_network(args.model, args.weights)
+    file = export_onnx(network, provenance, precision)
+    exported = OnnxSession(file, f"the export of model {args.model!r}")
+    exact, limits = EagerSession(network, provenance, "cpu", "float32"), LIMITS[precision]
+    differences = compare_sessions(exact, exported, *frames)
+    title = f"{args.model} in {precision} against eager float32, {_STEPS} frames of {args.check}"
+    print(_table(differences, limits, title))
+    failed = differences.above(limits)
+    if failed:
+        raise CommandError(f"the export differs too much in {', '.join(failed)}; {args.out} is not written", 1)
+    if args.format == "tensorrt":
+        file, built_with = build_engine(file)
+        about = {**built_with, "precision": precision, "config": network.config.to_dict(), "provenance": provenance}
+        _write(args.out.with_name(args.out.name + ".json"), json.dumps(about, indent=1).encode())
+    _write(args.out, file)
+    print(f"{args.out}: {len(file) / 1e6:.1f} MB")
+
+
+def _precision(args: argparse.Namespace) -> str:
+    known = FORMATS[args.format]
+    if args.precision not in (None, *known):
+        raise ValueError(f"--precision {args.precision}: format {args.format} has {', '.join(known)}")
+    return args.precision or known[0]
+
+
+def _check_out(args: argparse.Namespace) -> None:
+    """Find out before any work whether the result can be written."""
+    out = args.out
+    if args.format == "onnx" and out.suffix.lower() != ".onnx":
+        raise ValueError(f"--out {out} must end in .onnx")
+    if not out.parent.is_dir():
+        raise ValueError(f"--out {out}: the folder {out.parent} does not exist")
+    if out.is_dir() or not os.access(out if out.exists() else out.parent, os.W_OK):
+        raise ValueError(f"--out {out} cannot be written")
+
+
+def _table(differences, limits, title: str) -> str:
+    lines = [f"{title}, largest differences:"]
+    for field, value, limit in zip(dataclasses.fields(differences), *map(dataclasses.astuple, (differences, limits))):
+        unit = " px" if "box" in field.name else ""
+        allowed = "" if math.isinf(limit) else f" (at most {limit:g})"
+        lines.append(f"  {field.name.replace('_', ' '):<11} {value:.2g}{unit}{allowed}")
+    return "\n".join(lines)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """All of it or nothing: a node may be reading the old file."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(data)
+    partial.replace(path)
