@@ -45,7 +45,7 @@ def _export(args: argparse.Namespace) -> None:
     precision = _precision(args)
     _check_out(args)
     if not args.check.is_dir():
-        raise ValueError(f"--check {args.check} does not exist: give a clip, as a source checkout's test/data/0117_1620")
+        raise ValueError(f"--check {args.check} does not exist: give a clip, such as the source's test/data/0117_1620")
 
     # Not above: they import PyTorch, which takes seconds.
     from tpf_model.runtime.eager import EagerSession

@@ -213,8 +213,8 @@ class Settings:
     device: str = _parameter("auto", "auto, cpu, cuda, or cuda:N.", live=False)
     runtime: str = _parameter(
         "auto",
-        "How the network is executed: auto (cuda_graph on a GPU, onnx for .onnx weights, else eager), eager (PyTorch as "
-        "it is), cuda_graph, or onnx (ONNX Runtime, on the CPU).",
+        "How the network is executed: auto (cuda_graph on a GPU, onnx for .onnx weights, else eager), eager (PyTorch "
+        "as it is), cuda_graph, or onnx (ONNX Runtime, on the CPU).",
         choices=RUNTIMES,
         live=False,
     )
