@@ -12,7 +12,7 @@ import logging
 import torch
 from torch import Tensor
 
-from tpf_model.selective_scan import mamba, native
+from tpf_model.selective_scan import mamba, native, triton
 from tpf_model.selective_scan.blocked import blocked_scan
 from tpf_model.selective_scan.reference import reference_scan
 
@@ -20,10 +20,15 @@ _BACKENDS = {
     "reference": reference_scan,
     "blocked": blocked_scan,
     "native": native.native_scan,
+    "triton": triton.triton_scan,
     "mamba": mamba.mamba_scan,
 }
-_UNAVAILABLE = {"native": native.unavailable_reason, "mamba": mamba.unavailable_reason}
-_FASTEST = {"cpu": "native", "cuda": "mamba"}  # by type of device; "blocked" where that cannot run
+_UNAVAILABLE = {
+    "native": native.unavailable_reason,
+    "triton": triton.unavailable_reason,
+    "mamba": mamba.unavailable_reason,
+}
+_FASTEST = {"cpu": ("native",), "cuda": ("triton", "mamba")}  # by type of device; "blocked" where none of them can run
 _log = logging.getLogger(__name__)
 
 
@@ -38,7 +43,7 @@ def resolve_backend(name: str, device: torch.device | str) -> str:
     """
     device = torch.device(device)
     if name == "auto":
-        return _choose(device.type)
+        return _choose(device)
     if name not in _BACKENDS:
         raise ScanBackendError(f"unknown scan {name!r}; known: auto, {', '.join(_BACKENDS)}")
     reason = _UNAVAILABLE[name](device) if name in _UNAVAILABLE else None
@@ -48,14 +53,15 @@ def resolve_backend(name: str, device: torch.device | str) -> str:
 
 
 @functools.cache
-def _choose(device: str) -> str:
-    fastest = _FASTEST.get(device)
-    if fastest is None:
-        return "blocked"
-    reason = _UNAVAILABLE[fastest](torch.device(device))
-    if reason is None:
-        return fastest
-    _log.warning("selective scan: blocked, several times slower than %s, because %s", fastest, reason)
+def _choose(device: torch.device) -> str:
+    reasons = []
+    for name in _FASTEST.get(device.type, ()):
+        reason = _UNAVAILABLE[name](device)
+        if reason is None:
+            return name
+        reasons.append(f"{name} cannot run: {reason}")
+    if reasons:
+        _log.warning("selective scan: blocked, several times slower than a compiled kernel; %s", "; ".join(reasons))
     return "blocked"
 
 
@@ -66,8 +72,8 @@ def selective_scan(
 
     u: (batch, D, L) input. delta: (batch, D, L) step sizes > 0, after softplus. A: (D, N) decay rates < 0.
     B, C: (batch, N, L), or (batch, G, N, L) where each of G equal groups of channels has its own.
-    D: (D,) weight of the direct path. backend: see `resolve_backend`; "native" and "mamba" compute in float32, so
-    "auto" does not choose them for float64.
+    D: (D,) weight of the direct path. backend: see `resolve_backend`; "native", "triton" and "mamba" compute in float32,
+    so "auto" does not choose them for float64.
     """
     if B.dim() == 3:
         B, C = B.unsqueeze(1), C.unsqueeze(1)
