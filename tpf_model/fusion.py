@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from tpf_model.config import ModelConfig
 from tpf_model.vim import ViMBlock
+from tpf_model.vim_triton import runs_triton, triton_block, triton_blocks, triton_joined_block
 
 _WIDTH = 8  # channels per modality
 _KERNEL = 5
@@ -49,14 +50,21 @@ class PixelFusionAdapter(nn.Module):
         v = self.visible_stem(_pad(visible, self.token_stride))
         t = self.thermal_stem(_pad(thermal, self.token_stride))
         grid = v.shape[-2:]
-        v = self.visible_block(v.flatten(2).transpose(1, 2))  # (B, L, 8)
-        t = self.thermal_block(t.flatten(2).transpose(1, 2))
-        v, t = swap_channels(v, t)
-        v, t = self.token_block(torch.cat([v, t], dim=1)).chunk(2, dim=1)
-        tokens = self.channel_block(torch.cat([v, t], dim=2))
+        tokens = self._blocks(v.flatten(2).transpose(1, 2), t.flatten(2).transpose(1, 2))
         residual = self.decoder(tokens.transpose(1, 2).unflatten(2, grid))
         residual = functional.pixel_shuffle(residual, self.token_stride)[..., :height, :width]
         return (visible + thermal) / 2 + residual
+
+    def _blocks(self, v: Tensor, t: Tensor) -> Tensor:
+        """Tokens of both images, (B, L, 8) each -> (B, L, 16)."""
+        if runs_triton(self.visible_block, v):
+            # Both modalities in one launch, which also swaps channels; nothing is joined or split in between.
+            both = triton_blocks([self.visible_block, self.thermal_block], torch.stack([v, t], dim=1), swap=True)
+            both = triton_block(self.token_block, both.flatten(1, 2)).unflatten(1, (2, -1))
+            return triton_joined_block(self.channel_block, both)
+        v, t = swap_channels(self.visible_block(v), self.thermal_block(t))
+        v, t = self.token_block(torch.cat([v, t], dim=1)).chunk(2, dim=1)
+        return self.channel_block(torch.cat([v, t], dim=2))
 
 
 def make_fusion(config: ModelConfig, scan: str = "auto") -> nn.Module:

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from tpf_model.selective_scan import selective_scan
 from tpf_model.vim_native import native_block, runs_native
+from tpf_model.vim_triton import runs_triton, triton_block
 
 _CONV = 4  # taps of the causal convolution
 _DIRECTIONS = 2  # forward, backward
@@ -22,7 +23,7 @@ class ViMBlock(nn.Module):
     The backward direction is the same computation on the reversed sequence with its own weights. Both run as one:
     channels [0, E) of the inner tensors are the forward direction, [E, 2 E) the backward one, E = `expand` * C.
     Step sizes, decay rates and state are float32 whatever autocast says. What is written here is the definition; where
-    no gradient is wanted, a CPU runs it as one compiled kernel (`vim_native.py`).
+    no gradient is wanted, a CPU runs it as one compiled kernel (`vim_native.py`), a CUDA GPU as three (`vim_triton.py`).
     """
 
     def __init__(self, dim: int, states: int = 16, expand: int = 2, scan: str = "auto"):
@@ -53,6 +54,8 @@ class ViMBlock(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         if runs_native(self, tokens):
             return native_block(self, tokens)
+        if runs_triton(self, tokens):
+            return triton_block(self, tokens)
         x, gate = self.in_proj(self.norm(tokens)).transpose(1, 2).chunk(2, dim=1)  # (B, E, L) each
         x = self.conv(torch.cat([x, x.flip(-1)], dim=1))[..., : x.shape[-1]]
         with torch.autocast(x.device.type, enabled=False):

@@ -1,4 +1,6 @@
 import logging
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -97,6 +99,52 @@ def test_native_takes_any_size_and_number_of_threads(tokens, channels, states, t
         assert error(got, wanted) < 2e-6 and got.shape == wanted.shape
 
 
+@pytest.mark.parametrize("decay", DECAYS)
+def test_triton_matches_the_reference_over_long_sequences_at_every_decay(triton_device, decay):
+    tokens = 65536 if triton_device == "cuda" else 300  # in the interpreter
+    inputs = [x.to(triton_device) for x in operands(channels=2, states=16, tokens=tokens)]
+    inputs[1] = DECAYS[decay](inputs[1])
+    inputs[5] = torch.zeros_like(inputs[5])
+    inputs = [x.requires_grad_() for x in inputs]
+    expected, actual = (selective_scan(*inputs, name) for name in ("reference", "triton"))
+    assert error(actual, expected) < 1e-5
+    weight = torch.rand_like(actual)
+    gradients = [torch.autograd.grad(y, inputs[:5], weight.to(y.dtype)) for y in (expected, actual)]
+    for name, wanted, got in zip(("u", "delta", "A", "B", "C"), *gradients):
+        assert error(got, wanted) < 2e-5, name
+
+
+@pytest.mark.parametrize("channels, states", [(2, 1), (34, 16), (80, 3)])
+@pytest.mark.parametrize("tokens", [1, 50])
+def test_triton_takes_any_size(triton_device, tokens, channels, states):
+    inputs = operands(2, groups=2, channels=channels, states=states, tokens=tokens)
+    inputs = [x.to(triton_device).requires_grad_() for x in inputs]
+    expected, actual = (selective_scan(*inputs, name) for name in ("reference", "triton"))
+    weight = torch.rand_like(actual)
+    gradients = [torch.autograd.grad(y, inputs, weight.to(y.dtype)) for y in (expected, actual)]
+    assert error(actual, expected) < 1e-6
+    for wanted, got in zip(*gradients):
+        assert error(got, wanted) < 2e-6 and got.shape == wanted.shape
+
+
+@pytest.mark.parametrize("step", [0.0, 1e-30, 1e3])
+def test_triton_stays_finite_at_extreme_steps(triton_device, step):
+    inputs = [x.to(triton_device) for x in operands(tokens=100)]
+    inputs[1] = torch.full_like(inputs[1], step)
+    inputs = [x.requires_grad_() for x in inputs]
+    y = selective_scan(*inputs, backend="triton")
+    assert y.isfinite().all()
+    assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(y.sum(), inputs))
+
+
+def test_triton_scans_half_precision_in_float32(triton_device):
+    inputs = [x.bfloat16().to(triton_device) for x in operands(tokens=500)]
+    inputs[1] = torch.full_like(inputs[1], 1e-4)
+    actual = selective_scan(*inputs, backend="triton")
+    assert actual.dtype == torch.float32
+    assert error(actual, selective_scan(*inputs, backend="reference")) < 1e-5
+
+
 def test_groups_are_separate_scans():
     u, delta, A, B, C, D = operands(groups=2, channels=4)
     together = selective_scan(u, delta, A, B, C, D)
@@ -134,10 +182,43 @@ def test_auto_is_blocked_and_says_so_where_native_was_not_compiled(monkeypatch, 
     monkeypatch.setattr(module.native, "_native", None)
     monkeypatch.setattr(module.native, "_reason", "it was not compiled", raising=False)
     assert resolve_backend("auto", "cpu") == "blocked"
-    assert "slower than native, because it was not compiled" in caplog.text
+    assert "blocked, several times slower" in caplog.text
+    assert "native cannot run: it was not compiled" in caplog.text
     with pytest.raises(ScanBackendError, match="'native' cannot run: it was not compiled"):
         resolve_backend("native", "cpu")
     module._choose.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "broken, chosen", [((), "triton"), (("triton",), "mamba"), (("triton", "mamba"), "blocked")], ids=str
+)
+def test_auto_on_cuda_is_the_first_that_can_run(monkeypatch, caplog, broken, chosen):
+    module._choose.cache_clear()
+    for name in ("triton", "mamba"):
+        reason = f"no {name}" if name in broken else None
+        monkeypatch.setitem(module._UNAVAILABLE, name, lambda device, reason=reason: reason)
+    assert resolve_backend("auto", "cuda") == chosen
+    for name in broken:
+        assert (f"{name} cannot run: no {name}" in caplog.text) == (chosen == "blocked")
+    module._choose.cache_clear()
+
+
+@pytest.mark.parametrize("prefix, reason", [
+    ("import os; os.environ.pop('TRITON_INTERPRET', None)", "it runs on CUDA only, not on 'cpu'"),
+    ("import sys; sys.modules['triton'] = None", "Triton is not installed or broken: import of triton halted"),
+], ids=["no interpreter", "not installed"])  # fmt: skip
+def test_triton_that_cannot_run_says_why_and_what_can(prefix, reason):
+    code = f"""{prefix}
+import torch
+from tpf_model.vim import ViMBlock
+tokens = torch.zeros(1, 4, 8)
+with torch.no_grad():
+    assert ViMBlock(8)(tokens).shape == tokens.shape
+    ViMBlock(8, scan="triton")(tokens)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    last = done.stderr.splitlines()[-1]
+    assert f"ScanBackendError: scan 'triton' cannot run: {reason}" in last and "'auto' or 'blocked' can" in last
 
 
 def test_auto_keeps_float64(caplog):
@@ -151,7 +232,7 @@ def test_a_backend_that_cannot_run_is_an_error_with_the_reason():
 
 
 def test_an_unknown_backend_is_an_error_that_lists_the_known_ones():
-    with pytest.raises(ScanBackendError, match="'fast'.*auto, reference, blocked, native, mamba"):
+    with pytest.raises(ScanBackendError, match="'fast'.*auto, reference, blocked, native, triton, mamba"):
         resolve_backend("fast", "cpu")
 
 

@@ -20,6 +20,7 @@ TILE = 16  # tokens; the least that Triton multiplies matrices of
 _SPANS = 512  # at most: one program of the carry kernel holds all
 _CARRIED = 8  # states to a program of the carry kernel: whole sectors of memory
 _BLOCK = 32  # channels to a program, at most
+LAUNCH = {"num_stages": 1}  # loads that run ahead of the loop cost more instructions than they hide
 
 
 def unavailable_reason(device: torch.device) -> str | None:
@@ -128,7 +129,7 @@ class _Problem:
         self.rows = self.batch * self.groups * self.blocks
         self.spans = Spans(self.rows, self.tokens, self.N, self.E)
         self.arguments = self.tokens, self.width, self.states, self.blocks, self.groups * self.blocks
-        self.constants = {"T": TILE, "N": self.N, "E": self.E, "SPAN": self.spans.length}
+        self.constants = {"T": TILE, "N": self.N, "E": self.E, "SPAN": self.spans.length, **LAUNCH}
 
     def rates(self, A: Tensor) -> Tensor:
         """(D, N) -> (groups * blocks, N, E), padded with zeros"""
@@ -158,11 +159,12 @@ class _TritonScan(torch.autograd.Function):
         u, delta, B, C = (x.contiguous() for x in (u, delta, B, C))
         problem = _Problem(u, B)
         rates = problem.rates(A)
-        carried = problem.carried(u, delta, B, rates, reverse=False)
         y = torch.empty_like(u)
-        output_kernel[problem.spans.tiles, problem.rows](
-            u, delta, B, C, rates, *carried, y, *problem.arguments, **problem.constants, num_warps=problem.E // 16
-        )
+        with torch.cuda.device_of(u):
+            carried = problem.carried(u, delta, B, rates, reverse=False)
+            output_kernel[problem.spans.tiles, problem.rows](
+                u, delta, B, C, rates, *carried, y, *problem.arguments, **problem.constants, num_warps=problem.E // 16
+            )
         ctx.save_for_backward(u, delta, B, C, rates, *carried)
         return y
 
@@ -174,14 +176,15 @@ class _TritonScan(torch.autograd.Function):
         u, delta, B, C, rates, *carried = ctx.saved_tensors
         problem = _Problem(u, B)
         dy = dy.contiguous()
-        carried_back = problem.carried(dy, delta, C, rates, reverse=True)
         du, ddelta = torch.empty_like(u), torch.empty_like(u)
         dB, dC = (u.new_empty(problem.rows, problem.states, problem.tokens) for _ in range(2))
         dA = u.new_empty(problem.rows, problem.spans.tiles, problem.N, problem.E)
-        gradient_kernel[problem.spans.tiles, problem.rows](
-            u, delta, B, C, dy, rates, *carried, *carried_back, du, ddelta, dB, dC, dA,
-            *problem.arguments, **problem.constants, num_warps=problem.E // 4,
-        )  # fmt: skip
+        with torch.cuda.device_of(u):
+            carried_back = problem.carried(dy, delta, C, rates, reverse=True)
+            gradient_kernel[problem.spans.tiles, problem.rows](
+                u, delta, B, C, dy, rates, *carried, *carried_back, du, ddelta, dB, dC, dA,
+                *problem.arguments, **problem.constants, num_warps=problem.E // 4,
+            )  # fmt: skip
         dB, dC = (x.unflatten(0, (problem.batch, problem.groups, problem.blocks)).sum(2) for x in (dB, dC))
         dA = dA.unflatten(0, (problem.batch, problem.groups, -1)).sum((0, 3))  # (G, blocks, N, E)
         dA = dA.transpose(2, 3).flatten(1, 2)[:, : problem.width, : problem.states].flatten(0, 1)

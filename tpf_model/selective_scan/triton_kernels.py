@@ -24,12 +24,39 @@ import triton.language as tl
 
 
 @triton.jit
+def _high(x):
+    """The leading bits of a number, which TF32 holds exactly."""
+    return (x.to(tl.int32, bitcast=True) & -8192).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def product(a, b):
+    """a @ b to about float32's accuracy, on tensor cores. Triton's own "tf32x3" adds care for infinities."""
+    a_high, b_high = _high(a), _high(b)
+    low = tl.dot(a - a_high, b_high, input_precision="tf32")
+    low = tl.dot(a_high, b - b_high, low, input_precision="tf32")
+    return tl.dot(a_high, b_high, low, input_precision="tf32")
+
+
+@triton.jit
+def flipped(x, REST: tl.constexpr):
+    """A tile's 16 tokens, of REST numbers each, in reverse order. Compiled it only renames registers; `tl.flip` has not
+    always taken another than the last dimension.
+    """
+    tl.static_assert(x.shape[0] == 16)
+    y = tl.reshape(x.to(tl.int32, bitcast=True), (2, 2, 2, 2, REST))
+    for axis in tl.static_range(4):
+        y = tl.sum(y, axis, keep_dims=True) - y
+    return tl.reshape(y, x.shape).to(tl.float32, bitcast=True)
+
+
+@triton.jit
 def tile_end(state, x, B, delta, ahead, rates):
     """The state (N, E) behind a tile, and the sum (E,) of delta over it. ahead (T, T): 1 where the decay of the second
     token's delta is still ahead of the first, else 0.
     """
     # As a product of matrices: a running sum less the token's own delta would cancel digits.
-    remaining = tl.dot(ahead, delta, input_precision="tf32x3")
+    remaining = product(ahead, delta)
     passed = tl.sum(delta, 0)
     inside = tl.exp2(remaining[:, None, :] * rates[None]) * (x[:, None, :] * B[:, :, None])
     return tl.exp2(passed[None, :] * rates) * state + tl.sum(inside, 0), passed
@@ -41,19 +68,18 @@ def _then(decay, state, next_decay, next_state):
 
 
 @triton.jit
-def tile_states(entry, decay, added, reverse: tl.constexpr):
+def tile_states(entry, decay, added):
     """All states of a tile, (T, N, E): h = decay h + added, from `entry` (N, E)."""
-    t = tl.arange(0, decay.shape[0])
-    first = decay.shape[0] - 1 if reverse else 0
-    added += tl.where((t == first)[:, None, None], decay * entry[None], 0.0)
-    return tl.associative_scan((decay, added), 0, _then, reverse)[1]
+    first = (tl.arange(0, decay.shape[0]) == 0)[:, None, None]
+    added += tl.where(first, decay * entry[None], 0.0)
+    return tl.associative_scan((decay, added), 0, _then)[1]
 
 
 @triton.jit
-def tile_entry(local, elapsed, carry, rates, row, tile, tiles, SPAN: tl.constexpr):
-    """The state (N, E) that enters a tile."""
+def tile_entry(local, elapsed, carry, rates, row, tile, tiles, STATES: tl.constexpr, SPAN: tl.constexpr):
+    """The state (N, E) that enters a tile, of rates' shape; STATES: how many there are in memory."""
     E: tl.constexpr = rates.shape[1]
-    SIZE: tl.constexpr = rates.shape[0] * E
+    SIZE: tl.constexpr = STATES * E
     e = tl.arange(0, E)
     state = tl.arange(0, rates.shape[0])[:, None] * E + e[None, :]
     at = row.to(tl.int64) * tiles + tile
@@ -157,12 +183,12 @@ def output_kernel(
     at_C, _ = _projections(C, row, blocks, t, tokens, states, N)
     at_y, _ = _channels(y, row, blocks, t, tokens, channels, E)
     decay_rates = _rates(rates, row, groups, N, E)
-    entry = tile_entry(local, elapsed, carry, decay_rates, row, tile, tl.cdiv(tokens, T), SPAN)
+    entry = tile_entry(local, elapsed, carry, decay_rates, row, tile, tl.cdiv(tokens, T), N, SPAN)
     step = tl.load(at_delta, inside, 0.0)
     x = step * tl.load(at_u, inside, 0.0)
     decay = tl.exp2(step[:, None, :] * decay_rates[None])
     added = x[:, None, :] * tl.load(at_B, inside_B, 0.0)[:, :, None]
-    h = tile_states(entry, decay, added, False)
+    h = tile_states(entry, decay, added)
     tl.store(at_y, tl.sum(h * tl.load(at_C, inside_B, 0.0)[:, :, None], 1), inside)
 
 
@@ -179,35 +205,38 @@ def gradient_kernel(
     tiles = tl.cdiv(tokens, T)
     here = tl.arange(0, T)
     t = tile * T + here
-    before, after = tl.where(here > 0, t - 1, -1), t + 1  # of the tile's first token the entry state stands for it
+    before = tl.where(here > 0, t - 1, -1)  # the entry state stands for what is before the first token
+    back = tile * T + T - 1 - here
     at_u, inside = _channels(u, row, blocks, t, tokens, channels, E)
     at_delta, _ = _channels(delta, row, blocks, t, tokens, channels, E)
     at_dy, _ = _channels(dy, row, blocks, t, tokens, channels, E)
     at_u_before, inside_before = _channels(u, row, blocks, before, tokens, channels, E)
     at_delta_before, _ = _channels(delta, row, blocks, before, tokens, channels, E)
-    at_delta_after, inside_after = _channels(delta, row, blocks, after, tokens, channels, E)
+    at_delta_after, inside_after = _channels(delta, row, blocks, back + 1, tokens, channels, E)
+    at_dy_back, inside_back = _channels(dy, row, blocks, back, tokens, channels, E)
     at_B, inside_B = _projections(B, row, blocks, t, tokens, states, N)
     at_B_before, inside_B_before = _projections(B, row, blocks, before, tokens, states, N)
-    at_C, _ = _projections(C, row, blocks, t, tokens, states, N)
+    at_C_back, inside_C_back = _projections(C, row, blocks, back, tokens, states, N)
     decay_rates = _rates(rates, row, groups, N, E)
     step, step_after = tl.load(at_delta, inside, 0.0), tl.load(at_delta_after, inside_after, 0.0)
     source, upstream = tl.load(at_u, inside, 0.0), tl.load(at_dy, inside, 0.0)
     x = step * source
     x_before = tl.load(at_delta_before, inside_before, 0.0) * tl.load(at_u_before, inside_before, 0.0)
-    B_t, C_t = tl.load(at_B, inside_B, 0.0), tl.load(at_C, inside_B, 0.0)
+    B_t = tl.load(at_B, inside_B, 0.0)
     B_before = tl.load(at_B_before, inside_B_before, 0.0)
 
     # What is left at token t of the state before it: kept = decay h[t - 1] = decay (kept[t - 1] + x[t - 1] B[t - 1]).
     decay = tl.exp2(step[:, None, :] * decay_rates[None])
-    entry = tile_entry(local, elapsed, carry, decay_rates, row, tile, tiles, SPAN)
-    kept = tile_states(entry, decay, decay * (x_before[:, None, :] * B_before[:, :, None]), False)
+    entry = tile_entry(local, elapsed, carry, decay_rates, row, tile, tiles, N, SPAN)
+    kept = tile_states(entry, decay, decay * (x_before[:, None, :] * B_before[:, :, None]))
     h = kept + x[:, None, :] * B_t[:, :, None]
     # The gradient to h is the same recurrence from the end: g[t] = C[t] dy[t] + decay[t + 1] g[t + 1]. What enters from
     # the next tile already has that decay.
-    exit = tile_entry(local_g, elapsed_g, carry_g, decay_rates, row, tiles - 1 - tile, tiles, SPAN)
-    last = (here == T - 1)[:, None, None]
+    exit = tile_entry(local_g, elapsed_g, carry_g, decay_rates, row, tiles - 1 - tile, tiles, N, SPAN)
+    last = (here == 0)[:, None, None]
     decay = tl.where(last, 1.0, tl.exp2(step_after[:, None, :] * decay_rates[None]))
-    g = tile_states(exit, decay, upstream[:, None, :] * C_t[:, :, None], True)
+    added = tl.load(at_dy_back, inside_back, 0.0)[:, None, :] * tl.load(at_C_back, inside_C_back, 0.0)[:, :, None]
+    g = flipped(tile_states(exit, decay, added), N * E)
 
     dx = tl.sum(g * B_t[:, :, None], 1)
     at_dB, _ = _projections(dB, row, 1, t, tokens, states, N)

@@ -1,0 +1,227 @@
+"""The Triton kernels of ViM blocks give what the blocks' definition gives, and compile for GPUs."""
+
+import copy
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tpf_model.fusion import PixelFusionAdapter, swap_channels
+from tpf_model.vim import ViMBlock
+from tpf_model.vim_triton import runs_triton, triton_block, triton_blocks, triton_joined_block
+
+
+def shaken(module):
+    """Every weight away from its initial value, so that none can be left out or taken from a wrong place unseen."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter) * parameter.abs().mean().clamp(min=0.1))
+    return module
+
+
+def shaken_block(dim, device, seed=0, **options):
+    torch.manual_seed(seed)
+    return shaken(ViMBlock(dim, scan="triton", **options)).to(device)
+
+
+def exact(block, tokens):
+    """By the definition, in float64."""
+    block = copy.deepcopy(block).double()
+    block.scan = "reference"
+    return block(tokens.double())
+
+
+def error(actual, expected):
+    return ((actual - expected).abs().max() / expected.abs().max()).item()
+
+
+@pytest.mark.parametrize(
+    "dim, states, expand, length",
+    [(8, 16, 2, 1), (8, 16, 2, 16), (8, 16, 2, 83), (16, 16, 2, 40), (16, 5, 2, 19), (4, 1, 4, 33), (16, 16, 4, 18)],
+)
+@torch.no_grad()
+def test_matches_the_definition_in_float64(triton_device, dim, states, expand, length):
+    block = shaken_block(dim, triton_device, states=states, expand=expand)
+    tokens = torch.randn(2, length, dim, device=triton_device)
+    assert runs_triton(block, tokens)
+    assert error(block(tokens), exact(block, tokens)) < 2e-6
+
+
+@pytest.mark.parametrize("bias", [-14.0, 3.0])  # step sizes of 8e-7, about 3
+@torch.no_grad()
+def test_matches_the_definition_at_every_decay(triton_device, bias):
+    length = 65536 if triton_device == "cuda" else 200
+    block, tokens = shaken_block(8, triton_device), torch.randn(1, length, 8, device=triton_device)
+    block.dt_bias.fill_(bias)
+    assert error(block(tokens), exact(block, tokens)) < 1e-5
+
+
+@torch.no_grad()
+def test_reversing_the_tokens_swaps_the_directions(triton_device):
+    forward = shaken_block(8, triton_device)
+    backward = copy.deepcopy(forward)
+    for name, value in backward.named_parameters():
+        if not name.startswith(("norm", "in_proj", "out_proj")):
+            value.copy_(value.view(2, -1).flip(0).view_as(value))
+    tokens = torch.randn(1, 37, 8, device=triton_device)
+    torch.testing.assert_close(backward(tokens.flip(1)).flip(1), forward(tokens))
+
+
+@torch.no_grad()
+def test_both_modalities_in_one_launch_are_two_blocks_and_a_swap(triton_device):
+    blocks = [shaken_block(8, triton_device, seed) for seed in (0, 1)]
+    tokens = torch.randn(2, 2, 21, 8, device=triton_device)
+    alone = [exact(block, tokens[:, i]) for i, block in enumerate(blocks)]
+    for wanted, together in (
+        (alone, triton_blocks(blocks, tokens)),
+        (swap_channels(*alone), triton_blocks(blocks, tokens, swap=True)),
+    ):
+        for i in range(2):
+            assert error(together[:, i], wanted[i]) < 2e-6
+
+
+@torch.no_grad()
+def test_a_block_reads_two_sequences_as_if_joined(triton_device):
+    block, tokens = shaken_block(16, triton_device), torch.randn(2, 2, 21, 8, device=triton_device)
+    assert error(triton_joined_block(block, tokens), exact(block, torch.cat(tokens.unbind(1), dim=2))) < 2e-6
+
+
+@torch.no_grad()
+def test_changed_weights_are_read_anew(triton_device):
+    block, tokens = shaken_block(8, triton_device), torch.randn(1, 5, 8, device=triton_device)
+    block(tokens)
+    for change in (
+        lambda: block.D.add_(1),
+        lambda: block.load_state_dict(shaken_block(8, triton_device, seed=3).state_dict()),
+        lambda: setattr(block, "A_log", torch.nn.Parameter(block.A_log + 1)),
+    ):
+        change()
+        assert error(block(tokens), exact(block, tokens)) < 2e-6
+
+
+@torch.no_grad()
+def test_extreme_tokens_stay_finite(triton_device):
+    block = shaken_block(8, triton_device)
+    for scale in (0.0, 1e-20, 1e6):
+        assert block(scale * torch.randn(1, 20, 8, device=triton_device)).isfinite().all()
+
+
+@pytest.mark.parametrize("stride, size", [(1, 12), (4, 23)])
+@torch.no_grad()
+def test_the_adapter_is_that_of_blocked_scans(triton_device, stride, size):
+    torch.manual_seed(0)
+    adapter = shaken(PixelFusionAdapter(stride, "triton")).to(triton_device)
+    definition = PixelFusionAdapter(stride, "blocked").to(triton_device)
+    definition.load_state_dict(adapter.state_dict())
+    images = torch.rand(2, 1, 3, size, size, device=triton_device)
+    assert error(adapter(*images), definition(*images)) < 1e-5
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU: 65,536 tokens take the interpreter too long")
+@torch.no_grad()
+def test_the_adapter_at_full_size_chooses_the_kernels_by_itself():
+    torch.manual_seed(0)
+    adapter = shaken(PixelFusionAdapter(1)).cuda()
+    images = torch.rand(2, 1, 3, 256, 256, device="cuda")
+    assert runs_triton(adapter.visible_block, torch.zeros(1, 1, 8, device="cuda"))
+    definition = PixelFusionAdapter(1, "blocked").cuda()
+    definition.load_state_dict(adapter.state_dict())
+    assert error(adapter(*images), definition(*images)) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        lambda block, tokens: (block, tokens.double()),
+        lambda block, tokens: (block, tokens.bfloat16()),
+        lambda block, tokens: (shaken_block(8, tokens.device, expand=3), tokens),
+        lambda block, tokens: (shaken_block(8, tokens.device, states=17), tokens),
+        lambda block, tokens: (shaken_block(12, tokens.device), tokens.repeat(1, 1, 2)[..., :12]),
+    ],
+    ids=["float64", "bfloat16", "inner 24", "17 states", "12 channels"],
+)
+@torch.no_grad()
+def test_the_definition_runs_where_the_kernels_do_not(triton_device, prepare):
+    block, tokens = prepare(shaken_block(8, triton_device), torch.randn(1, 5, 8, device=triton_device))
+    assert not runs_triton(block, tokens)
+    if tokens.dtype == torch.float32:
+        assert error(block(tokens), exact(block, tokens)) < 2e-6
+
+
+def test_gradients_come_from_the_definition_over_the_kernels_scan(triton_device):
+    block, tokens = shaken_block(8, triton_device), torch.randn(2, 20, 8, device=triton_device)
+    assert not runs_triton(block, tokens)
+    weight = torch.rand_like(tokens)
+    (block(tokens) * weight).sum().backward()
+    wanted = copy.deepcopy(block).double()
+    wanted.scan = "reference"
+    wanted.zero_grad()
+    (wanted(tokens.double()) * weight).sum().backward()
+    for (name, parameter), other in zip(block.named_parameters(), wanted.parameters()):
+        assert error(parameter.grad, other.grad) < 1e-5, name
+
+
+COMPILE = r"""
+import json, re, subprocess, sys
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from tpf_model import vim_triton_kernels as vim
+from tpf_model.selective_scan import triton_kernels as scan
+
+def compiled(kernel, architecture, num_warps, ones=(), **constants):
+    names = kernel.arg_names
+    constants |= {name: 1 for name in ones}  # Triton takes arguments that are 1 as constants
+    integers = {"tokens", "channels", "states", "blocks", "groups", "spans"} if kernel.__module__ == scan.__name__ else {
+        "length", "blocks", "batch_stride", "block_stride", "half_stride"}
+    signature = {n: "constexpr" if n in constants else "i32" if n in integers else "*fp32" for n in names}
+    aligned = {(i,): [["tt.divisibility", 16]] for i, n in enumerate(names) if signature[n] == "*fp32"}
+    source = ASTSource(kernel, signature, {(names.index(n),): value for n, value in constants.items()}, aligned)
+    target = GPUTarget("cuda", architecture, 32)
+    return triton.compile(source, target=target, options={"num_warps": num_warps, "num_stages": 1})
+
+def cases(architecture):
+    size = {"T": 16, "N": 16, "SPAN": 8}
+    for E in (16, 32):
+        block = size | {"E": E, "C": E // 2, "HALF": 8, "WEIGHTS": 4096}
+        yield f"block {E}, local", vim.vim_local_kernel, E // 16, ["blocks"], block
+        yield f"block {E}, output", vim.vim_output_kernel, E // 16, [], block | {"SWAP": E == 16}
+    if architecture < 90:
+        return
+    yield "carry", scan.carry_kernel, 4, [], {"N": 16, "E": 16, "SPANS": 512, "STATES": 8}
+    size["E"] = 32
+    yield "scan, local", scan.local_kernel, 2, ["blocks", "groups"], size | {"REVERSE": False}
+    yield "scan, local, reverse", scan.local_kernel, 2, [], size | {"REVERSE": True}
+    yield "scan, output", scan.output_kernel, 2, ["tokens"], size
+    yield "scan, gradient", scan.gradient_kernel, 8, [], size
+
+for architecture in (90, 87):
+    for name, kernel, warps, ones, constants in cases(architecture):
+        result = compiled(kernel, architecture, warps, ones, **constants)
+        with open("kernel.cubin", "wb") as file:
+            file.write(result.asm["cubin"])
+        tool = triton.knobs.nvidia.cuobjdump.path
+        usage = subprocess.run([tool, "-res-usage", "kernel.cubin"], capture_output=True, text=True).stdout
+        registers, stack = map(int, re.search(r"REG:(\d+) STACK:(\d+)", usage).groups())
+        print(json.dumps({"kernel": f"{name}, sm_{architecture}", "registers": registers, "stack": stack,
+                          "shared": result.metadata.shared}))
+"""
+
+
+def test_every_kernel_compiles_for_h100_and_orin_and_hardly_spills(tmp_path):
+    """The interpreter checks what the kernels compute; whether Triton's compiler takes them needs no GPU either."""
+    pytest.importorskip("triton")
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILE], capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    kernels = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(kernels) == 13
+    for kernel in kernels:
+        assert kernel["stack"] <= 256, kernel  # bytes a thread
+        assert kernel["shared"] <= 48 * 1024, kernel  # what every GPU gives a block
