@@ -23,7 +23,7 @@ class ViMBlock(nn.Module):
     The backward direction is the same computation on the reversed sequence with its own weights. Both run as one:
     channels [0, E) of the inner tensors are the forward direction, [E, 2 E) the backward one, E = `expand` * C.
     Step sizes, decay rates and state are float32 whatever autocast says. What is written here is the definition; where
-    no gradient is wanted, a CPU runs it as one compiled kernel (`vim_native.py`), a CUDA GPU as three (`vim_triton.py`).
+    no gradient is wanted, a CPU runs it as one compiled kernel (`vim_native.py`), a GPU as three (`vim_triton.py`).
     """
 
     def __init__(self, dim: int, states: int = 16, expand: int = 2, scan: str = "auto"):

@@ -1,12 +1,12 @@
 """Triton kernels of whole ViM blocks, for inference; `vim_triton.py` launches them, `vim.py` is the definition.
 
-The scan is that of `selective_scan/triton_kernels.py`, whose words are used here. Everything between a block's tokens and
-its result is computed from the tokens in each pass, so that only states at tiles' ends are ever written. Several blocks of
-one size run in one launch, each on its own tokens.
+The scan is that of `selective_scan/triton_kernels.py`, whose words are used here. Everything between a block's tokens
+and its result is computed from the tokens in each pass, so that only states at tiles' ends are ever written. Several
+blocks of one size run in one launch, each on its own tokens.
 
-A block's weights are one array, packed by `vim_triton.py`. Products of weights are folded into one: of the in-projection
-with the convolution (W, of the normalised tokens of four taps), and of both projections of delta (P). Tokens are (L, C) in
-memory; matrices multiply on tensor cores as three products of TF32, which keeps float32's accuracy.
+A block's weights are one array, packed by `vim_triton.py`. Products of weights are folded into one: of the
+in-projection with the convolution (W, of the normalised tokens of four taps), and of both projections of delta (P).
+Tokens are (L, C) in memory.
 """
 
 import triton
@@ -90,8 +90,9 @@ def _direction(weights, direction, C: tl.constexpr, E: tl.constexpr, N: tl.const
 @triton.jit
 def vim_local_kernel(
     tokens, weights, rates, local, elapsed, end, total, length, blocks,
-    batch_stride, block_stride, half_stride, T: tl.constexpr, C: tl.constexpr, HALF: tl.constexpr, E: tl.constexpr, N: tl.constexpr, WEIGHTS: tl.constexpr,
-    SPAN: tl.constexpr,
+    batch_stride, block_stride, half_stride,
+    T: tl.constexpr, C: tl.constexpr, HALF: tl.constexpr, E: tl.constexpr, N: tl.constexpr,
+    WEIGHTS: tl.constexpr, SPAN: tl.constexpr,
 ):  # fmt: skip
     """`local`, `elapsed`, `end` and `total` of rows (batch entry, block, direction); program (span, row). batch_stride,
     block_stride, half_stride: of `tokens`, in rows of HALF channels. WEIGHTS: numbers in a block's."""
@@ -127,8 +128,9 @@ def vim_local_kernel(
 @triton.jit
 def vim_output_kernel(
     tokens, weights, rates, local, elapsed, carry, result, length, blocks,
-    batch_stride, block_stride, half_stride, T: tl.constexpr, C: tl.constexpr, HALF: tl.constexpr, E: tl.constexpr, N: tl.constexpr, WEIGHTS: tl.constexpr,
-    SPAN: tl.constexpr, SWAP: tl.constexpr,
+    batch_stride, block_stride, half_stride,
+    T: tl.constexpr, C: tl.constexpr, HALF: tl.constexpr, E: tl.constexpr, N: tl.constexpr,
+    WEIGHTS: tl.constexpr, SPAN: tl.constexpr, SWAP: tl.constexpr,
 ):  # fmt: skip
     """The blocks' results, rows of C; program (tile, (batch entry, block)). SWAP: two blocks exchange odd channels."""
     index, tile = tl.program_id(1), tl.program_id(0)

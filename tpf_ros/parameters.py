@@ -219,7 +219,9 @@ class Settings:
         live=False,
     )
     scan: str = _parameter(
-        "auto", "Selective scan backend: auto (the fastest that runs), native, blocked, mamba or reference.", live=False
+        "auto",
+        "Selective scan backend: auto (the fastest that runs), native, triton, mamba, blocked or reference.",
+        live=False,
     )
     precision: str = _parameter(
         "auto",

@@ -231,6 +231,54 @@ def test_a_backend_that_cannot_run_is_an_error_with_the_reason():
         selective_scan(*operands(tokens=4), backend="mamba")
 
 
+@pytest.fixture
+def mamba_ssm(monkeypatch, tmp_path):
+    """A package of that name whose kernel checks its operands as the real one does; returns its folder."""
+    (tmp_path / "mamba_ssm/ops").mkdir(parents=True)
+    (tmp_path / "mamba_ssm/ops/selective_scan_interface.py").write_text("""
+import torch
+from tpf_model.selective_scan.reference import reference_scan
+selective_scan_cuda = object()
+
+def selective_scan_fn(u, delta, A, B, C, D=None, z=None, delta_bias=None, delta_softplus=False):
+    batch, channels, tokens = u.shape
+    groups, states = B.shape[1], A.shape[1]
+    assert {x.dtype for x in (u, delta, A, B, C, D)} == {torch.float32}
+    assert delta.shape == u.shape and A.shape == (channels, states) and D.shape == (channels,)
+    assert B.shape == C.shape == (batch, groups, states, tokens) and channels % groups == 0
+    assert all(x.stride(-1) == 1 or x.shape[-1] == 1 for x in (u, delta, B, C, D)) and not delta_softplus
+    return reference_scan(u, delta, A, B, C, D).float()
+""")
+    monkeypatch.syspath_prepend(tmp_path)
+    module.mamba._import_error.cache_clear()
+    yield tmp_path
+    module.mamba._import_error.cache_clear()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mamba_ssm"]:
+        del sys.modules[name]
+
+
+def test_mamba_gets_operands_as_its_kernel_wants_them(mamba_ssm):
+    assert module.mamba.unavailable_reason(torch.device("cuda")) is None
+    u, delta, A, B, C, D = (x.bfloat16() for x in operands(2, groups=2, channels=6, states=3, tokens=20))
+    B, u = B.transpose(2, 3).contiguous().transpose(2, 3), u.transpose(1, 2).contiguous().transpose(1, 2)
+    y = module.mamba.mamba_scan(u, delta, A, B, C, D)
+    assert y.dtype == torch.float32 and error(y, selective_scan(u, delta, A, B, C, D, "reference")) < 1e-6
+
+
+@pytest.mark.parametrize(
+    "source, reason",
+    [
+        ("selective_scan_cuda = None", "there without its CUDA kernel: install it with MAMBA_KEEP_CUDA_BUILD=TRUE"),
+        ("import not_there", "not installed or broken: ModuleNotFoundError: No module named 'not_there'"),
+        ("raise RuntimeError('another CUDA')", "not installed or broken: RuntimeError: another CUDA"),
+    ],
+    ids=["no kernel", "import", "raises"],
+)
+def test_mamba_that_cannot_run_says_why(mamba_ssm, source, reason):
+    (mamba_ssm / "mamba_ssm/ops/selective_scan_interface.py").write_text(source)
+    assert reason in module.mamba.unavailable_reason(torch.device("cuda"))
+
+
 def test_an_unknown_backend_is_an_error_that_lists_the_known_ones():
     with pytest.raises(ScanBackendError, match="'fast'.*auto, reference, blocked, native, triton, mamba"):
         resolve_backend("fast", "cpu")

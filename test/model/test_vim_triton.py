@@ -11,7 +11,7 @@ import torch
 
 from tpf_model.fusion import PixelFusionAdapter, swap_channels
 from tpf_model.vim import ViMBlock
-from tpf_model.vim_triton import runs_triton, triton_block, triton_blocks, triton_joined_block
+from tpf_model.vim_triton import runs_triton, triton_blocks, triton_joined_block
 
 
 def shaken(module):
@@ -179,7 +179,8 @@ def compiled(kernel, architecture, num_warps, ones=(), **constants):
         "length", "blocks", "batch_stride", "block_stride", "half_stride"}
     signature = {n: "constexpr" if n in constants else "i32" if n in integers else "*fp32" for n in names}
     aligned = {(i,): [["tt.divisibility", 16]] for i, n in enumerate(names) if signature[n] == "*fp32"}
-    source = ASTSource(kernel, signature, {(names.index(n),): value for n, value in constants.items()}, aligned)
+    values = {(names.index(n),): value for n, value in constants.items()}
+    source = ASTSource(kernel, signature, values, aligned)
     target = GPUTarget("cuda", architecture, 32)
     return triton.compile(source, target=target, options={"num_warps": num_warps, "num_stages": 1})
 
@@ -206,8 +207,8 @@ for architecture in (90, 87):
         tool = triton.knobs.nvidia.cuobjdump.path
         usage = subprocess.run([tool, "-res-usage", "kernel.cubin"], capture_output=True, text=True).stdout
         registers, stack = map(int, re.search(r"REG:(\d+) STACK:(\d+)", usage).groups())
-        print(json.dumps({"kernel": f"{name}, sm_{architecture}", "registers": registers, "stack": stack,
-                          "shared": result.metadata.shared}))
+        kernel = {"kernel": f"{name}, sm_{architecture}", "registers": registers, "stack": stack}
+        print(json.dumps(kernel | {"shared": result.metadata.shared}))
 """
 
 

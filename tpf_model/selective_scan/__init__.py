@@ -72,8 +72,8 @@ def selective_scan(
 
     u: (batch, D, L) input. delta: (batch, D, L) step sizes > 0, after softplus. A: (D, N) decay rates < 0.
     B, C: (batch, N, L), or (batch, G, N, L) where each of G equal groups of channels has its own.
-    D: (D,) weight of the direct path. backend: see `resolve_backend`; "native", "triton" and "mamba" compute in float32,
-    so "auto" does not choose them for float64.
+    D: (D,) weight of the direct path. backend: see `resolve_backend`; "native", "triton" and "mamba" compute in
+    float32, so "auto" does not choose them for float64.
     """
     if B.dim() == 3:
         B, C = B.unsqueeze(1), C.unsqueeze(1)

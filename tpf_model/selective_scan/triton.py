@@ -1,10 +1,10 @@
 """The selective scan by our own Triton kernels for CUDA GPUs (`triton_kernels.py`): forward and backward, float32.
 
-Parallel over the sequence, so that few channels and many tokens still fill a GPU. Nothing of the size tokens * channels *
-states is ever written but the states at every 16th token, which the backward pass starts from.
+Parallel over the sequence, so that few channels and many tokens still fill a GPU. Nothing of the size tokens * channels
+* states is ever written but the states at every 16th token, which the backward pass starts from.
 
-Triton is optional, and imported when it is asked for. With TRITON_INTERPRET=1 in the environment that the process starts
-in, the kernels run on the CPU, very slowly, for tests.
+Triton is optional, and imported when it is asked for. With TRITON_INTERPRET=1 in the environment that the process
+starts in, the kernels run on the CPU, very slowly, for tests.
 """
 
 import functools

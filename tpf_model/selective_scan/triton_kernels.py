@@ -138,7 +138,7 @@ def local_kernel(
     """`local`, `elapsed`, `end` and `total`; program (span, row). x: (rows / blocks, channels, L), delta as x,
     B (rows / blocks, states, L), each as `selective_scan` has it, blocks: of channels to a group.
 
-    REVERSE: the scan of the gradient, where x is the gradient to y, B is C, and a state decays by its own token's delta.
+    REVERSE: the scan of the gradient, where x is the gradient to y, B is C, and a state decays by its own delta.
     """
     row, span = tl.program_id(1), tl.program_id(0)
     tiles = tl.cdiv(tokens, T)
