@@ -94,8 +94,10 @@ def vim_local_kernel(
     T: tl.constexpr, C: tl.constexpr, HALF: tl.constexpr, E: tl.constexpr, N: tl.constexpr,
     WEIGHTS: tl.constexpr, SPAN: tl.constexpr,
 ):  # fmt: skip
-    """`local`, `elapsed`, `end` and `total` of rows (batch entry, block, direction); program (span, row). batch_stride,
-    block_stride, half_stride: of `tokens`, in rows of HALF channels. WEIGHTS: numbers in a block's."""
+    """`local`, `elapsed`, `end` and `total` of rows (batch entry, block, direction); program (span, row).
+
+    batch_stride, block_stride, half_stride: of `tokens`, in rows of HALF channels. WEIGHTS: numbers in a block's.
+    """
     row, span = tl.program_id(1), tl.program_id(0)
     direction, block = row % 2, row // 2 % blocks
     tokens += ((row // 2 // blocks).to(tl.int64) * batch_stride + block * block_stride) * HALF
@@ -153,7 +155,7 @@ def vim_output_kernel(
         own = _direction(weights, direction, C, E, N)
         delta, x, B_t, C_t, direct = _operands(taps, step < length, own, E, N)
         decay_rates = tl.load(rates + direction * N * E + at_state)
-        entry = tile_entry(local, elapsed, carry, decay_rates, 2 * index + direction, order, tiles, N, SPAN)
+        entry = tile_entry(local, elapsed, carry, decay_rates, 2 * index + direction, order, tiles, SPAN)
         decay = tl.exp2(delta[:, None, :] * decay_rates[None])
         h = tile_states(entry, decay, x[:, None, :] * B_t[:, :, None])
         out = tl.sum(h * C_t[:, :, None], 1) + direct

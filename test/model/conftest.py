@@ -17,7 +17,7 @@ def triton_device():
     import tpf_model.selective_scan.triton as scan
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ScanOps, "generic_scan", _scan_along_the_axis)
+        patch.setattr(ScanOps, "generic_scan", _scan_in_pairs)
         # A program takes the interpreter the same time whatever its size, so few large ones; and short sequences have
         # all that long ones have: several spans of several tiles.
         patch.setattr(scan, "_CARRIED", 512)
@@ -25,16 +25,15 @@ def triton_device():
         yield "cpu"
 
 
-def _scan_along_the_axis(self, inputs):
-    """What the interpreter's own does number by number."""
-    steps = [
-        tuple(self.to_tensor(x.handle.data.take(i, self.axis), x.dtype) for x in inputs)
-        for i in range(inputs[0].handle.data.shape[self.axis])
-    ]
-    reached = steps[:1]
-    for step in steps[1:]:
-        reached.append(self.combine_fn.fn(*reached[-1], *step))
-    return [
-        self.to_tensor(np.stack([parts[j].handle.data for parts in reached], self.axis), x.dtype)
-        for j, x in enumerate(inputs)
-    ]
+def _scan_in_pairs(self, inputs):
+    """What the interpreter's own does number by number and in order; a GPU may also join partial results, as here."""
+    reached, length = inputs, inputs[0].handle.data.shape[self.axis]
+    at = np.arange(length).reshape([-1 if axis == self.axis else 1 for axis in range(len(inputs[0].shape))])
+    for distance in (1 << step for step in range(length.bit_length() - 1)):
+        before = [self.to_tensor(np.roll(x.handle.data, distance, self.axis), x.dtype) for x in reached]
+        joined = self.combine_fn.fn(*before, *reached)
+        reached = [
+            self.to_tensor(np.where(at < distance, old.handle.data, new.handle.data), old.dtype)
+            for old, new in zip(reached, joined)
+        ]
+    return reached

@@ -175,9 +175,11 @@ from tpf_model.selective_scan import triton_kernels as scan
 def compiled(kernel, architecture, num_warps, ones=(), **constants):
     names = kernel.arg_names
     constants |= {name: 1 for name in ones}  # Triton takes arguments that are 1 as constants
-    integers = {"tokens", "channels", "states", "blocks", "groups", "spans"} if kernel.__module__ == scan.__name__ else {
-        "length", "blocks", "batch_stride", "block_stride", "half_stride"}
-    signature = {n: "constexpr" if n in constants else "i32" if n in integers else "*fp32" for n in names}
+    integers = {"blocks", "length", "batch_stride", "block_stride", "half_stride"}
+    if kernel.__module__ == scan.__name__:
+        integers = {"blocks", "tokens", "channels", "states", "groups", "spans"}
+    kind = {name: "i32" for name in integers} | {name: "constexpr" for name in constants}
+    signature = {name: kind.get(name, "*fp32") for name in names}
     aligned = {(i,): [["tt.divisibility", 16]] for i, n in enumerate(names) if signature[n] == "*fp32"}
     values = {(names.index(n),): value for n, value in constants.items()}
     source = ASTSource(kernel, signature, values, aligned)

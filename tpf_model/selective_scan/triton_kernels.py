@@ -76,10 +76,10 @@ def tile_states(entry, decay, added):
 
 
 @triton.jit
-def tile_entry(local, elapsed, carry, rates, row, tile, tiles, STATES: tl.constexpr, SPAN: tl.constexpr):
-    """The state (N, E) that enters a tile, of rates' shape; STATES: how many there are in memory."""
+def tile_entry(local, elapsed, carry, rates, row, tile, tiles, SPAN: tl.constexpr):
+    """The state (N, E) that enters a tile."""
     E: tl.constexpr = rates.shape[1]
-    SIZE: tl.constexpr = STATES * E
+    SIZE: tl.constexpr = rates.shape[0] * E
     e = tl.arange(0, E)
     state = tl.arange(0, rates.shape[0])[:, None] * E + e[None, :]
     at = row.to(tl.int64) * tiles + tile
@@ -183,7 +183,7 @@ def output_kernel(
     at_C, _ = _projections(C, row, blocks, t, tokens, states, N)
     at_y, _ = _channels(y, row, blocks, t, tokens, channels, E)
     decay_rates = _rates(rates, row, groups, N, E)
-    entry = tile_entry(local, elapsed, carry, decay_rates, row, tile, tl.cdiv(tokens, T), N, SPAN)
+    entry = tile_entry(local, elapsed, carry, decay_rates, row, tile, tl.cdiv(tokens, T), SPAN)
     step = tl.load(at_delta, inside, 0.0)
     x = step * tl.load(at_u, inside, 0.0)
     decay = tl.exp2(step[:, None, :] * decay_rates[None])
@@ -227,12 +227,12 @@ def gradient_kernel(
 
     # What is left at token t of the state before it: kept = decay h[t - 1] = decay (kept[t - 1] + x[t - 1] B[t - 1]).
     decay = tl.exp2(step[:, None, :] * decay_rates[None])
-    entry = tile_entry(local, elapsed, carry, decay_rates, row, tile, tiles, N, SPAN)
+    entry = tile_entry(local, elapsed, carry, decay_rates, row, tile, tiles, SPAN)
     kept = tile_states(entry, decay, decay * (x_before[:, None, :] * B_before[:, :, None]))
     h = kept + x[:, None, :] * B_t[:, :, None]
     # The gradient to h is the same recurrence from the end: g[t] = C[t] dy[t] + decay[t + 1] g[t + 1]. What enters from
     # the next tile already has that decay.
-    exit = tile_entry(local_g, elapsed_g, carry_g, decay_rates, row, tiles - 1 - tile, tiles, N, SPAN)
+    exit = tile_entry(local_g, elapsed_g, carry_g, decay_rates, row, tiles - 1 - tile, tiles, SPAN)
     last = (here == 0)[:, None, None]
     decay = tl.where(last, 1.0, tl.exp2(step_after[:, None, :] * decay_rates[None]))
     added = tl.load(at_dy_back, inside_back, 0.0)[:, None, :] * tl.load(at_C_back, inside_C_back, 0.0)[:, :, None]
