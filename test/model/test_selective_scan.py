@@ -279,6 +279,12 @@ def test_mamba_that_cannot_run_says_why(mamba_ssm, source, reason):
     assert reason in module.mamba.unavailable_reason(torch.device("cuda"))
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA GPU")
+def test_triton_without_a_gpu_says_so():
+    with pytest.raises(ScanBackendError, match="'triton' cannot run: PyTorch finds no CUDA GPU or driver"):
+        resolve_backend("triton", "cuda")
+
+
 def test_an_unknown_backend_is_an_error_that_lists_the_known_ones():
     with pytest.raises(ScanBackendError, match="'fast'.*auto, reference, blocked, native, triton, mamba"):
         resolve_backend("fast", "cpu")

@@ -53,6 +53,8 @@ def _interpreter_error() -> str | None:
 @functools.cache
 def _trial_error(device: torch.device) -> str | None:
     """Triton compiles for the very GPU, with the compiler of the machine: only a run shows that all is there."""
+    if not torch.cuda.is_available():
+        return "PyTorch finds no CUDA GPU or driver"
     capability = torch.cuda.get_device_capability(device)
     if torch.version.hip or capability < (8, 0):
         return f"{torch.cuda.get_device_name(device)} is no NVIDIA GPU of compute capability 8.0 or later"
