@@ -1,6 +1,6 @@
 """The network on an NVIDIA GPU as one CUDA graph a frame: crop, fuse, encode, predict, decode.
 
-docs/gpu_session.md says what that costs and how it is measured.
+docs/gpu.md says what that costs and how it is measured.
 """
 
 import contextlib
