@@ -1,7 +1,6 @@
 """What several verbs' command lines have in common."""
 
 import argparse
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,17 +59,6 @@ def check_unique(names: list[str], what: str) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise EvaluationError(f"two {what} are called {twice!r}: each name only once")
-
-
-def count(least: int) -> Callable[[str], int]:
-    """An argument's type: a whole number that is `least` or more."""
-
-    def count(text: str) -> int:
-        if not text.isdigit() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number >= {least}")
-        return int(text)
-
-    return count
 
 
 def named_path(text: str) -> tuple[str, Path]:

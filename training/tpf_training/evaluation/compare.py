@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from tpf_model.config import variant_names
+from tpf_training.evaluation.arguments import add_models, check_folders, check_unique, named_models
 from tpf_training.evaluation.clips import VideoSequence, read_paired, read_single
 from tpf_training.evaluation.comparison import EXPLANATION, leads, summarise, tables
 from tpf_training.evaluation.degradation import MODALITIES, Degradation
@@ -38,21 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     clips.add_argument("--frames", type=whole_number(2), metavar="N", help="only the first N frames of each target")
     trackers = parser.add_argument_group("trackers")
-    trackers.add_argument(
-        "--model",
-        action="append",
-        default=[],
-        choices=variant_names(),
-        help="model with the weights that ship; repeatable",
-    )
-    trackers.add_argument(
-        "--weights",
-        type=_named_file,
-        action="append",
-        default=[],
-        metavar="NAME=FILE",
-        help="weights file of any model, called NAME in the tables; repeatable",
-    )
+    add_models(trackers)
     trackers.add_argument("--peer", action="append", default=[], choices=PEERS, help="another tracker; repeatable")
     trackers.add_argument(
         "--peer-input",
@@ -91,9 +77,7 @@ def run(args: argparse.Namespace) -> int:
     if not sets:
         raise EvaluationError("nothing to evaluate on: give --clips or --single")
     entrants, degradation = _entrants(args), _degradation(args)
-    for file in (args.json, args.markdown):
-        if file and not file.absolute().parent.is_dir():
-            raise EvaluationError(f"{file}: there is no folder {file.absolute().parent}")
+    check_folders(args.json, args.markdown)
     sequences = [sequence for group in sets.values() for sequence in group]
     results = evaluate_all(entrants, sequences, RULES[args.rules], degradation, args.workers, _show)
     report = {
@@ -122,8 +106,7 @@ def _checked(sequences: list[VideoSequence], frames: int | None) -> list[VideoSe
 
 def _entrants(args: argparse.Namespace) -> list[Entrant]:
     ours = tracker_settings(args)
-    entrants = [TPFEntrant(model, model, **ours) for model in args.model]
-    entrants += [TPFEntrant(name, None, file, **ours) for name, file in args.weights]
+    entrants: list[Entrant] = [TPFEntrant(m.name, m.model, m.weights, **ours) for m in named_models(args)]
     entrants += [
         PeerEntrant(peer, source, args.nanotrack if peer == "nano" else None, args.threads)
         for peer in args.peer
@@ -132,9 +115,7 @@ def _entrants(args: argparse.Namespace) -> list[Entrant]:
     names = [entrant.name for entrant in entrants]
     if not names:
         raise EvaluationError("nothing to evaluate: give --model, --weights or --peer")
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice:
-        raise EvaluationError(f"two trackers are called {twice!r}: each --model, --peer and --weights NAME only once")
+    check_unique(names, "trackers")
     return entrants
 
 
@@ -180,10 +161,3 @@ def _conditions(report: dict) -> str:
         kind = "black" if degradation["black"] else "absent"
         lines.append(f"{degradation['modality']} images are {kind} from each target's frame {degradation['start']} on.")
     return "\n".join(lines)
-
-
-def _named_file(text: str) -> tuple[str, Path]:
-    name, _, file = text.partition("=")
-    if not name or not file:
-        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=FILE")
-    return name, Path(file)

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from tpf_model.runtime import RUNTIMES
 from tpf_model.timing.machine import describe_machine
-from tpf_training.evaluation.arguments import add_models, check_folders, check_unique, count, named_models
+from tpf_training.evaluation.arguments import add_models, check_folders, check_unique, named_models
 from tpf_training.evaluation.clips import read_paired
 from tpf_training.evaluation.one_pass import EvaluationError
 from tpf_training.evaluation.speed_measure import Entrant, Frames, measure_all
 from tpf_training.evaluation.speed_report import document
 from tpf_training.evaluation.table import as_markdown, as_text
+from tpf_training.evaluation.tracker_options import whole_number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,12 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision", action="append", metavar="PRECISION", help="auto, float32, ...; repeatable (default: auto)"
     )
     entrants.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    entrants.add_argument("--threads", type=count(1), default=1, help="on the CPU (default: %(default)s)")
+    entrants.add_argument("--threads", type=whole_number(1), default=1, help="on the CPU (default: %(default)s)")
     frames = parser.add_argument_group("frames")
     frames.add_argument(
         "--clip", type=Path, metavar="DIR", help="clip with visible.mp4, thermal.mp4 and <target>.csv (default: noise)"
     )
-    frames.add_argument("--frames", type=count(2), default=100, metavar="N", help="at most (default: %(default)s)")
+    frames.add_argument("--frames", type=whole_number(2), default=100, metavar="N", help="at most (default: %(default)s)")
     results = parser.add_argument_group("results")
     results.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there")
     results.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there")

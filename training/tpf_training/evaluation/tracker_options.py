@@ -12,9 +12,9 @@ def add_tracker_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--runtime", choices=RUNTIMES, default="auto", help="of our trackers (default: %(default)s)")
     group.add_argument(
         "--precision",
-        choices=("auto", *PRECISIONS),
+        choices=("auto", *PRECISIONS, "int8"),
         default="auto",
-        help="of our trackers (default: what the device multiplies in natively)",
+        help="of our trackers, int8 with runtime onnx (default: what the device multiplies in natively)",
     )
     group.add_argument("--device", default="auto", help="of our trackers: auto, cpu, cuda, cuda:N (default: auto)")
     group.add_argument("--threads", type=whole_number(1), default=1, help="of each tracker (default: %(default)s)")
