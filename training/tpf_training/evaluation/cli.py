@@ -13,6 +13,7 @@ VERBS = {
     "report": "a page about one run: scores, figures, the worst sequences in pictures",
     "speed": "what a frame costs by each model and runtime: time, stages, operations, memory",
     "fusion": "fused images by EN, SF, MI, MSE, PSNR and SSIM",
+    "gap": "how far apart an encoder's visible and thermal features are, by layer",
     "score": "result files against a benchmark's true boxes, by its own rules",
 }
 INTERRUPTED = 130  # the shell's exit status for SIGINT
