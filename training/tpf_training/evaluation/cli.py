@@ -8,13 +8,14 @@ from tpf_training.verbs import verb_parser
 
 VERBS = {
     "run": "one of our trackers over a data set, to result files that every toolkit reads, and their scores",
-    "compare": "our trackers and others' on labelled clips, side by side",
+    "score": "result files against a benchmark's true boxes, by its own rules",
     "plot": "figures of result files: curves, attributes, speed against accuracy",
     "report": "a page about one run: scores, figures, the worst sequences in pictures",
+    "compare": "our trackers and others' on labelled clips, side by side",
     "speed": "what a frame costs by each model and runtime: time, stages, operations, memory",
     "fusion": "fused images by EN, SF, MI, MSE, PSNR and SSIM",
     "gap": "how far apart an encoder's visible and thermal features are, by layer",
-    "score": "result files against a benchmark's true boxes, by its own rules",
+    "features": "fused images, feature maps and score maps as pictures",
 }
 INTERRUPTED = 130  # the shell's exit status for SIGINT
 
