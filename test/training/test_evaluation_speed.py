@@ -42,7 +42,7 @@ def test_all_that_a_frame_costs_is_reported(measured):
 def test_what_cannot_run_is_listed_with_the_reason(measured):
     report, page = measured
     assert set(report["not measured"]) == {"tiny, eager, float8", "mine, eager, float8"}
-    assert "tiny, eager, float8 was not measured: unknown precision 'float8'" in page
+    assert "tiny, eager, float8 was not measured: PyTorch cannot run in 'float8'" in page
     assert "| entrant |" in page and "5 frames: 0117_1620/A, in order. 1 thread(s)." in page
 
 
@@ -50,7 +50,7 @@ def test_what_cannot_run_is_listed_with_the_reason(measured):
     ("arguments", "said"),
     [
         ([], "nothing to measure"),
-        (["--model", "tiny", "--precision", "float8"], "unknown precision 'float8'"),
+        (["--model", "tiny", "--precision", "float8"], "PyTorch cannot run in 'float8'"),
         (["--weights", "mine=nowhere.safetensors"], "nowhere.safetensors does not exist"),
         (["--model", "tiny", "--model", "tiny"], "called 'tiny, "),
         (["--model", "tiny", "--clip", "nowhere"], "nowhere: no clips"),
