@@ -144,6 +144,7 @@ def test_maps_show_activation_and_components():
         (["--model=tiny", "--clip={walk}"], "--clip goes with --frames"),
         (["--clip={walk}", "--frames=1"], "nothing to show"),
         (["--model=tiny", "--clip={walk}/..", "--frames=1"], "no clip, expected visible.mp4"),
+        (["--model=tiny", "--clip={walk}", "--frames=1", "--out={walk}/A.csv"], "A.csv"),
         (["--model=tiny", "--clip={walk}", "--frames=60"], "walk/A: has boxes from frame 0 to 59, not of 60"),
         (["--model=tiny", "--clip={walk}", "--frames=1", "--target=B"], "has no target 'B', only A"),
         (["--model=tiny", "--clip={walk}", "--frames=1", "--layers=7"], "tiny: has the layers 0 to 6, not 7"),
@@ -153,7 +154,7 @@ def test_maps_show_activation_and_components():
 )
 def test_what_makes_no_sense_is_refused(trained, walk, tmp_path, capsys, arguments, message):
     arguments = [argument.format(walk=walk, run=trained) for argument in arguments]
-    status, _, errors = features(capsys, *arguments, "--out", tmp_path / "out")
+    status, _, errors = features(capsys, "--out", tmp_path / "out", *arguments)
     assert status == 2 and message in errors
 
 

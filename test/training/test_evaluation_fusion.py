@@ -186,6 +186,7 @@ def test_what_cannot_be_measured_is_named_and_costs_nothing_else(folder, tmp_pat
         (["--fused=tiny={fused}", "--model=tiny"], "two fusions are called 'tiny'"),
         (["--fused=x={fused}/../nowhere/{{set}}"], "nowhere: no such folder of fused images"),
         (["--model=base"], "base: weights file"),
+        (["--weights=x=model.onnx"], "x: weights file model.onnx is an exported one"),
         (["--addition", "--csv=nowhere/out.csv"], "there is no folder"),
         (["--addition", "--pairs={fused}"], "no pairs, expected <set>/{visible,thermal}/<name>"),
     ],

@@ -16,6 +16,7 @@ from tpf_training.evaluation.feature_columns import Picture, ShownModel, model_p
 from tpf_training.evaluation.feature_maps import MAPS
 from tpf_training.evaluation.feature_sheet import FORMATS, draw_sheet
 from tpf_training.evaluation.one_pass import EvaluationError
+from tpf_training.evaluation.output_folder import make_folder
 from tpf_training.evaluation.pair_folder import find_pairs
 from tpf_training.evaluation.training_checkpoint import load_checkpoint
 from tpf_training.evaluation.views import View, clip_views, open_network, still_view
@@ -68,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
     models = _models(args)
     failed: list[str] = []
     views = _clip(args) if args.clip else _stills(args, failed)
+    make_folder(args.out)
     rows: dict[str, list[tuple[str, Picture]]] = {}
     for view in views:
         rows[view.name] = [("", picture) for picture in source_pictures(models[0], view)]

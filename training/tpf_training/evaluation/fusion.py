@@ -108,7 +108,8 @@ def _fusers(args: argparse.Namespace) -> list[Fuser]:
     fusers: list[Fuser] = []
     for model in models:
         try:
-            session = open_session(model.model, args.device, weights=model.weights, threads=args.threads)
+            # Stills come in any size, which a recorded graph is not made for.
+            session = open_session(model.model, args.device, "eager", model.weights, args.threads)
         except ValueError as error:
             raise EvaluationError(f"{model.name}: {error}") from error
         fusers.append(ModelFuser(model.name, session))
