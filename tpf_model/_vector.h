@@ -39,12 +39,32 @@ template <int N> INLINE void store(float *to, Vec<N> x, int lanes = N)
         memcpy(to, &x, lanes * sizeof *to);
 }
 
+INLINE int bits_of(float x)
+{
+    int bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
 template <int N> INLINE float sum_of(Vec<N> x)
 {
     float sum = 0;
     for (int i = 0; i < N; i++)
         sum += x[i];
     return sum;
+}
+
+// table[index mod N]
+template <int N> INLINE typename Lanes<N>::Int look_up(typename Lanes<N>::Int table, typename Lanes<N>::Int index)
+{
+#if defined(__clang__)
+    typename Lanes<N>::Int found;
+    for (int i = 0; i < N; i++)
+        found[i] = table[index[i] & (N - 1)];
+    return found;
+#else
+    return __builtin_shuffle(table, index);
+#endif
 }
 
 // exp(x) = scale * (1 + rest) for x <= 0: scale a power of two, |rest| < 0.42 and exact to its own last bits.
@@ -65,11 +85,43 @@ template <int N> INLINE void split_exp(Vec<N> x, Vec<N> &scale, Vec<N> &rest)
     scale = (Vec<N>)(((Int)shifted - (Int)shifter + 127) << 23);
 }
 
+constexpr float OCTAVE[] = {1.0f,        1.04427378f, 1.09050773f, 1.13878863f, 1.18920712f, 1.24185781f,
+                            1.29683955f, 1.35425555f, 1.41421356f, 1.47682615f, 1.54221083f, 1.61049033f,
+                            1.68179283f, 1.75625216f, 1.83400809f, 1.91520656f}; // 2^(i / 16)
+
+// 2^(high + low) for |high| < 126 and a much smaller |low|. A table of as many entries an octave as a vector has lanes is
+// one instruction where vectors are wide, and leaves so little that a cubic does.
+template <int N> INLINE Vec<N> exp2_of(Vec<N> high, Vec<N> low = Vec<N>{})
+{
+    typedef typename Lanes<N>::Int Int;
+    constexpr int entries = N > 4 ? N : 1, bits = entries == 16 ? 4 : entries == 8 ? 3 : 0;
+    const Vec<N> shifter = all<N>(12582912.0f / entries); // adding it rounds to 1 / entries
+    Vec<N> shifted = high + shifter, f = high - (shifted - shifter) + low;
+    Int scale = (Int)shifted << (23 - bits);
+    Vec<N> p;
+    if constexpr (entries > 1) {
+        Int table;
+        for (int i = 0; i < N; i++)
+            table[i] = bits_of(OCTAVE[i * 16 / N]) - (i << (23 - bits)); // what the index adds to the exponent
+        scale += look_up<N>(table, (Int)shifted);
+        p = f * 5.549622e-2f + 2.4025763e-1f;
+    } else {
+        scale += 127 << 23;
+        p = f * 1.5353362e-4f + 1.33988747e-3f;
+        p = p * f + 9.61843736e-3f;
+        p = p * f + 5.55033247e-2f;
+        p = p * f + 2.40226479e-1f;
+    }
+    p = (p * f + 0.69314720f) * f;
+    return (Vec<N>)scale * p + (Vec<N>)scale;
+}
+
+// Beyond 87 each way exp is as good as zero or infinite.
 template <int N> INLINE Vec<N> exp_of(Vec<N> x)
 {
-    Vec<N> scale, rest;
-    split_exp<N>(x, scale, rest);
-    return scale * rest + scale;
+    x = x > -87.0f ? x : all<N>(-87.0f);
+    x = x < 87.0f ? x : all<N>(87.0f);
+    return exp2_of<N>(x * 1.44269504f, x * 1.92596299e-8f); // 1 / ln 2 in two parts
 }
 
 template <int N> INLINE Vec<N> expm1_of(Vec<N> x)
@@ -94,8 +146,7 @@ template <int N> INLINE Vec<N> softplus_of(Vec<N> x)
 
 template <int N> INLINE Vec<N> silu_of(Vec<N> x)
 {
-    Vec<N> e = exp_of<N>(x < 0.0f ? x : -x);
-    return x * (x < 0.0f ? e : all<N>(1)) / (e + 1.0f);
+    return x / (exp_of<N>(-x) + 1.0f);
 }
 
 // Defines run_NAME(PARAMETERS), which calls the template NAME with the width that suits the processor.

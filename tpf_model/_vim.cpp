@@ -1,8 +1,8 @@
 // A whole ViM block on a CPU, for inference: vim_native.py prepares the weights, vim.py is the definition.
 //
-// One token after the other runs through everything between the projections, so what a block computes inside never leaves
-// the nearest cache. The lanes of a vector are inner channels. The scan is carried from chunk to chunk as in
-// selective_scan/_native.cpp.
+// The tokens are taken in chunks, so short that what a block computes inside never leaves the nearest cache. The lanes of a
+// vector are inner channels. The scan is carried from chunk to chunk as in selective_scan/_native.cpp. Threads share a
+// block by tokens, and by the direction where it scans: the result does not depend on their number.
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -12,20 +12,44 @@
 
 typedef Py_ssize_t Size;
 
-enum { CHUNK = 32, TAPS = 4, ROW = 16, MAX_INNER = 64 };
+enum { CHUNK = 32, TAPS = 4, ROW = 16, MAX_INNER = 64, MAX_STATES = 16, TOGETHER = 4 };
 
 // Sizes and weights; rows are padded with zeros to ROW. norm (2, ROW), scale and shift; in (dim, 2 inner); out (inner,
-// ROW); of each direction: conv (TAPS, inner); conv bias, dt bias and D, inner each; project (inner, 3, ROW), to dt, B and
-// C; dt (rank, inner); A (states, inner).
+// ROW); of each direction: conv (TAPS, inner); conv bias, dt bias and D, inner each; project (inner, inner + 2 ROW), to dt,
+// B and C; A (MAX_STATES, inner), of which the states there are, in fours.
 struct Block {
-    Size tokens, dim, inner, states, rank;
-    const float *norm, *in, *out, *conv, *conv_bias, *project, *dt, *dt_bias, *A, *D;
+    Size tokens, dim, inner, states;
+    const float *norm, *in, *out, *conv, *conv_bias, *project, *dt_bias, *A, *D;
 };
 
-// Where a block's inner tensors are: x, gate, y (tokens, inner); scan, 5 * states * inner.
+// Where a block's inner tensors are: x (tokens, inner) between TAPS - 1 rows of zeros on either side, and of the tokens
+// gate and both directions' y (tokens, inner).
 struct Room {
-    float *x, *gate, *y, *scan;
+    float *x, *gate, *y[2];
 };
+
+INLINE Size smaller(Size a, Size b)
+{
+    return a < b ? a : b;
+}
+
+// products = rows (CHUNK, count) @ matrix (count, width), of as many rows as are in `length` rounded up to TOGETHER. Rows
+// begin `stride` and products `width` apart.
+template <int N>
+INLINE void multiply(const float *rows, Size length, Size stride, Size count, const float *matrix, Size width, float *products)
+{
+    for (Size row = 0; row < length; row += TOGETHER)
+        for (Size o = 0; o < width; o += N) {
+            Vec<N> sums[TOGETHER] = {};
+            for (Size i = 0; i < count; i++) {
+                Vec<N> weights = load<N>(matrix + i * width + o);
+                for (Size j = 0; j < TOGETHER; j++)
+                    sums[j] += rows[(row + j) * stride + i] * weights;
+            }
+            for (Size j = 0; j < TOGETHER; j++)
+                store<N>(products + (row + j) * width + o, sums[j]);
+        }
+}
 
 // Layer norm of one token.
 INLINE void normalise(const Block &b, const float *token, float *normed)
@@ -41,113 +65,155 @@ INLINE void normalise(const Block &b, const float *token, float *normed)
         normed[i] = (token[i] - mean) * scale * b.norm[i] + b.norm[ROW + i];
 }
 
-// Normalise and project every token, to x and to the gate, which also goes through its SiLU.
-template <int N> INLINE void enter(const Block &b, const float *tokens, const Room &room)
+// Normalise and project the tokens from `first` to `last`, to x and to the gate, which also goes through its SiLU.
+template <int N> INLINE void enter(const Block &b, const Room &room, const float *tokens, Size first, Size last)
 {
-    for (Size t = 0; t < b.tokens; t++) {
-        float normed[ROW];
-        normalise(b, tokens + t * b.dim, normed);
-        for (Size k = 0; k < b.inner; k += N) {
-            Vec<N> into{}, gated{};
-            for (Size i = 0; i < b.dim; i++) {
-                into += normed[i] * load<N>(b.in + i * 2 * b.inner + k);
-                gated += normed[i] * load<N>(b.in + i * 2 * b.inner + b.inner + k);
+    const Size E = b.inner;
+    float normed[CHUNK * ROW] = {}, projected[CHUNK * 2 * MAX_INNER];
+    for (Size begin = first; begin < last; begin += CHUNK) {
+        Size length = smaller(CHUNK, last - begin);
+        for (Size s = 0; s < length; s++)
+            normalise(b, tokens + (begin + s) * b.dim, normed + s * ROW);
+        multiply<N>(normed, length, ROW, b.dim, b.in, 2 * E, projected);
+        for (Size s = 0; s < length; s++)
+            for (Size k = 0; k < E; k += N) {
+                store<N>(room.x + (begin + s) * E + k, load<N>(projected + s * 2 * E + k));
+                store<N>(room.gate + (begin + s) * E + k, silu_of<N>(load<N>(projected + s * 2 * E + E + k)));
             }
-            store<N>(room.x + t * b.inner + k, into);
-            store<N>(room.gate + t * b.inner + k, silu_of<N>(gated));
+    }
+}
+
+// What the scan of a chunk needs of each of its tokens; B and C are the last 2 ROW of `projected`.
+struct Chunk {
+    float inside[CHUNK * MAX_INNER], projected[CHUNK * (MAX_INNER + 2 * ROW)];
+    float dt[CHUNK * MAX_INNER], in[CHUNK * MAX_INNER];
+};
+
+// The state of N channels through a chunk, GROUP states at a time, which stay in registers. STEEP: 2^(dt A) may be smaller
+// than float32's smallest number.
+template <int N, bool STEEP>
+INLINE void run_chunk(const Chunk &c, Size length, Size E, Size k, Size states, const float *A, Wide<N> *entry, float *y, Size step)
+{
+    constexpr int GROUP = N > 4 ? N / 4 : 2; // as many as there are registers for
+    const Size width = E + 2 * ROW;
+    Vec<N> elapsed{};
+    for (Size s = 0; s < length; s++)
+        elapsed += load<N>(c.dt + s * E + k);
+    for (Size first = 0; first < states; first += GROUP) {
+        Vec<N> rates[GROUP], local[GROUP] = {}, passed[GROUP];
+        for (int n = 0; n < GROUP; n++) {
+            rates[n] = load<N>(A + (first + n) * E + k) * 1.44269504f;
+            passed[n] = __builtin_convertvector(entry[first + n], Vec<N>);
+        }
+        for (Size s = 0; s < length; s++) {
+            const float *B = c.projected + s * width + E + first, *C = B + ROW;
+            Vec<N> dt = load<N>(c.dt + s * E + k), in = load<N>(c.in + s * E + k), out = load<N>(y + s * step + k);
+            for (int n = 0; n < GROUP; n++) {
+                Vec<N> power = dt * rates[n];
+                if constexpr (STEEP)
+                    power = power > -126.0f ? power : all<N>(-126.0f);
+                Vec<N> decay = exp2_of<N>(power);
+                passed[n] *= decay;
+                local[n] = decay * local[n] + in * B[n];
+                out += C[n] * (local[n] + passed[n]);
+            }
+            store<N>(y + s * step + k, out);
+        }
+        for (int n = 0; n < GROUP; n++) {
+            Vec<N> decay = expm1_of<N>(load<N>(A + (first + n) * E + k) * elapsed);
+            Wide<N> &e = entry[first + n];
+            e += __builtin_convertvector(decay, Wide<N>) * e + __builtin_convertvector(local[n], Wide<N>);
         }
     }
 }
 
-// The convolution, the projections and the scan of one direction; adds to y.
-template <int N> INLINE void scan(const Block &b, Size direction, const Room &room)
+// The convolution, the projections and the scan of one direction, to its y.
+template <int N> INLINE void scan(const Block &b, const Room &room, Size direction)
 {
-    const Size S = b.states, E = b.inner;
+    const Size E = b.inner, width = E + 2 * ROW, step = direction ? -E : E; // from token to token
     const float *conv = b.conv + direction * TAPS * E, *conv_bias = b.conv_bias + direction * E;
-    const float *project = b.project + direction * E * 3 * ROW, *dt_weight = b.dt + direction * b.rank * E;
-    const float *dt_bias = b.dt_bias + direction * E, *A = b.A + direction * S * E, *D = b.D + direction * E;
-    Wide<N> *entry = (Wide<N> *)room.scan; // of vector k of the channels and state n: k / N * S + n
-    Vec<N> *local = (Vec<N> *)(room.scan + 2 * S * E), *passed = local + S * E / N, *entered = passed + S * E / N;
-    float past[TAPS][MAX_INNER] = {}, inside[MAX_INNER], elapsed[MAX_INNER], projected[3 * ROW];
-    const float *B = projected + ROW, *C = B + ROW;
-    memset(entry, 0, 2 * S * E * sizeof(float));
+    const float *project = b.project + direction * E * width, *dt_bias = b.dt_bias + direction * E;
+    const float *A = b.A + direction * MAX_STATES * E, *D = b.D + direction * E;
+    Chunk c;
+    Wide<N> entry[MAX_INNER / N][MAX_STATES] = {};
+    memset(c.inside, 0, sizeof c.inside);
+    float steepest = 0;
+    for (Size i = 0; i < b.states * E; i++)
+        steepest = A[i] < steepest ? A[i] : steepest;
     for (Size begin = 0; begin < b.tokens; begin += CHUNK) {
-        for (Size i = 0; i < S * E / N; i++) {
-            entered[i] = __builtin_convertvector(entry[i], Vec<N>);
-            local[i] = Vec<N>{};
-            passed[i] = all<N>(1);
-        }
-        memset(elapsed, 0, sizeof elapsed);
-        for (Size step = begin; step < begin + CHUNK && step < b.tokens; step++) {
-            Size t = direction ? b.tokens - 1 - step : step;
+        Size length = smaller(CHUNK, b.tokens - begin), at = (direction ? b.tokens - 1 - begin : begin) * E;
+        const float *x = room.x + at;
+        float *y = room.y[direction] + at;
+        for (Size s = 0; s < length; s++)
             for (Size k = 0; k < E; k += N) {
-                store<N>(past[step % TAPS] + k, load<N>(room.x + t * E + k));
                 Vec<N> sum = load<N>(conv_bias + k);
                 for (int tap = 0; tap < TAPS; tap++)
-                    sum += load<N>(conv + tap * E + k) * load<N>(past[(step + 1 + tap) % TAPS] + k);
-                store<N>(inside + k, silu_of<N>(sum));
+                    sum += load<N>(conv + tap * E + k) * load<N>(x + (s + tap + 1 - TAPS) * step + k);
+                store<N>(c.inside + s * E + k, silu_of<N>(sum));
             }
-            for (Size o = 0; o < 3 * ROW; o += N) {
-                Vec<N> sum{};
-                for (Size e = 0; e < E; e++)
-                    sum += inside[e] * load<N>(project + e * 3 * ROW + o);
-                store<N>(projected + o, sum);
-            }
+        multiply<N>(c.inside, length, E, E, project, width, c.projected);
+        Vec<N> longest{};
+        for (Size s = 0; s < length; s++)
             for (Size k = 0; k < E; k += N) {
-                Vec<N> dt = load<N>(dt_bias + k), u = load<N>(inside + k);
-                for (Size r = 0; r < b.rank; r++)
-                    dt += projected[r] * load<N>(dt_weight + r * E + k);
-                dt = softplus_of<N>(dt);
-                Vec<N> in = dt * u, out = load<N>(D + k) * u;
-                Vec<N> *l = local + k / N * S, *p = passed + k / N * S;
-                const Vec<N> *h = entered + k / N * S;
-                for (Size n = 0; n < S; n++) {
-                    Vec<N> decay = exp_of<N>(dt * load<N>(A + n * E + k));
-                    p[n] *= decay;
-                    l[n] = decay * l[n] + in * B[n];
-                    out += C[n] * (l[n] + p[n] * h[n]);
-                }
-                store<N>(elapsed + k, load<N>(elapsed + k) + dt);
-                store<N>(room.y + t * E + k, load<N>(room.y + t * E + k) + out);
+                Vec<N> u = load<N>(c.inside + s * E + k);
+                Vec<N> dt = softplus_of<N>(load<N>(c.projected + s * width + k) + load<N>(dt_bias + k));
+                longest = longest > dt ? longest : dt;
+                store<N>(c.dt + s * E + k, dt);
+                store<N>(c.in + s * E + k, dt * u);
+                store<N>(y + s * step + k, load<N>(D + k) * u);
             }
-        }
+        float power = 0;
+        for (int i = 0; i < N; i++)
+            power = longest[i] * steepest < power ? longest[i] * steepest : power;
         for (Size k = 0; k < E; k += N)
-            for (Size n = 0; n < S; n++) {
-                Size i = k / N * S + n;
-                Vec<N> decay = expm1_of<N>(load<N>(A + n * E + k) * load<N>(elapsed + k));
-                entry[i] += __builtin_convertvector(decay, Wide<N>) * entry[i] + __builtin_convertvector(local[i], Wide<N>);
-            }
+            if (power > -80)
+                run_chunk<N, false>(c, length, E, k, b.states, A, entry[k / N], y, step);
+            else
+                run_chunk<N, true>(c, length, E, k, b.states, A, entry[k / N], y, step);
     }
 }
 
-// tokens + out-projection of y * gate.
-template <int N> INLINE void leave(const Block &b, const float *tokens, const Room &room, float *result)
+// tokens + out-projection of both directions' y * gate, from `first` to `last`.
+template <int N>
+INLINE void leave(const Block &b, const Room &room, const float *tokens, Size first, Size last, float *result)
 {
-    for (Size t = 0; t < b.tokens; t++) {
-        float gated[MAX_INNER], sums[ROW];
-        for (Size k = 0; k < b.inner; k += N)
-            store<N>(gated + k, load<N>(room.y + t * b.inner + k) * load<N>(room.gate + t * b.inner + k));
-        for (Size o = 0; o < ROW; o += N) {
-            Vec<N> sum{};
-            for (Size e = 0; e < b.inner; e++)
-                sum += gated[e] * load<N>(b.out + e * ROW + o);
-            store<N>(sums + o, sum);
+    const Size E = b.inner;
+    float gated[CHUNK * MAX_INNER] = {}, sums[CHUNK * ROW];
+    for (Size begin = first; begin < last; begin += CHUNK) {
+        Size length = smaller(CHUNK, last - begin);
+        for (Size i = 0; i < length * E; i += N) {
+            Vec<N> y = load<N>(room.y[0] + begin * E + i) + load<N>(room.y[1] + begin * E + i);
+            store<N>(gated + i, y * load<N>(room.gate + begin * E + i));
         }
-        for (Size i = 0; i < b.dim; i++)
-            result[t * b.dim + i] = tokens[t * b.dim + i] + sums[i];
+        multiply<N>(gated, length, E, E, b.out, ROW, sums);
+        for (Size s = 0; s < length; s++)
+            for (Size i = 0; i < b.dim; i++)
+                result[(begin + s) * b.dim + i] = tokens[(begin + s) * b.dim + i] + sums[s * ROW + i];
     }
 }
 
-template <int N> INLINE void block(const Block &b, const Room &room, const float *tokens, float *result)
-{
-    enter<N>(b, tokens, room);
-    memset(room.y, 0, b.tokens * b.inner * sizeof(float));
-    scan<N>(b, 0, room);
-    scan<N>(b, 1, room);
-    leave<N>(b, tokens, room, result);
-}
+DISPATCH(enter, (const Block &b, const Room &room, const float *tokens, Size first, Size last),
+         (b, room, tokens, first, last))
+DISPATCH(scan, (const Block &b, const Room &room, Size direction), (b, room, direction))
+DISPATCH(leave, (const Block &b, const Room &room, const float *tokens, Size first, Size last, float *result),
+         (b, room, tokens, first, last, result))
 
-DISPATCH(block, (const Block &b, const Room &room, const float *tokens, float *result), (b, room, tokens, result))
+// One batch entry. OpenMP, so that its threads are PyTorch's own: two pools would wait for each other's processors.
+static void run_block(const Block &b, const Room &room, const float *tokens, float *result, int threads)
+{
+#pragma omp parallel num_threads(threads)
+    {
+#pragma omp for
+        for (int i = 0; i < threads; i++)
+            run_enter(b, room, tokens, b.tokens * i / threads, b.tokens * (i + 1) / threads);
+#pragma omp for
+        for (Size direction = 0; direction < 2; direction++)
+            run_scan(b, room, direction);
+#pragma omp for
+        for (int i = 0; i < threads; i++)
+            run_leave(b, room, tokens, b.tokens * i / threads, b.tokens * (i + 1) / threads, result);
+    }
+}
 
 static float *pointer(PyObject *addresses, Size index)
 {
@@ -155,19 +221,20 @@ static float *pointer(PyObject *addresses, Size index)
     return address ? (float *)PyLong_AsVoidPtr(address) : nullptr;
 }
 
-// block(batch, tokens, dim, inner, states, rank, addresses): the addresses of the contiguous float32 arrays of Block from
-// norm to D, then those of the tokens and the result, (batch, tokens, dim).
+// block(threads, batch, tokens, dim, inner, states, addresses): the addresses of the contiguous float32 arrays of Block
+// from norm to D, then those of the tokens and the result, (batch, tokens, dim).
 static PyObject *run(PyObject *, PyObject *args)
 {
+    int threads;
     Size batch;
     PyObject *at;
     Block b;
-    if (!PyArg_ParseTuple(args, "nnnnnnO!", &batch, &b.tokens, &b.dim, &b.inner, &b.states, &b.rank, &PyTuple_Type, &at))
+    if (!PyArg_ParseTuple(args, "innnnnO!", &threads, &batch, &b.tokens, &b.dim, &b.inner, &b.states, &PyTuple_Type, &at))
         return nullptr;
-    if (b.dim > ROW || b.inner % ROW || b.inner > MAX_INNER || b.states > ROW || b.rank > ROW)
-        return PyErr_Format(PyExc_ValueError, "no block of dim %zd, inner %zd, states %zd, rank %zd", b.dim, b.inner,
-                            b.states, b.rank);
-    const float **weights[] = {&b.norm, &b.in, &b.out, &b.conv, &b.conv_bias, &b.project, &b.dt, &b.dt_bias, &b.A, &b.D};
+    if (threads < 1 || b.dim > ROW || b.inner % ROW || b.inner > MAX_INNER || b.states > MAX_STATES)
+        return PyErr_Format(PyExc_ValueError, "no block of dim %zd, inner %zd, states %zd in %d threads", b.dim, b.inner,
+                            b.states, threads);
+    const float **weights[] = {&b.norm, &b.in, &b.out, &b.conv, &b.conv_bias, &b.project, &b.dt_bias, &b.A, &b.D};
     const Size count = sizeof weights / sizeof *weights;
     for (Size i = 0; i < count; i++)
         *weights[i] = pointer(at, i);
@@ -176,17 +243,19 @@ static PyObject *run(PyObject *, PyObject *args)
     if (PyErr_Occurred())
         return nullptr;
 
-    Size size = b.tokens * b.inner; // a multiple of ROW, so every part starts at a vector's boundary
-    float *all = (float *)aligned_alloc(8 * ROW, (5 * b.states * b.inner + 3 * size + ROW) / (2 * ROW) * 8 * ROW);
-    if (!all)
+    Size size = b.tokens * b.inner, margin = (TAPS - 1) * b.inner;
+    float *x = (float *)malloc((4 * size + 2 * margin) * sizeof(float));
+    if (!x)
         return PyErr_NoMemory();
-    float *rest = all + 5 * b.states * b.inner;
-    Room room = {rest, rest + size, rest + 2 * size, all};
+    float *gate = x + size + 2 * margin;
+    Room room = {x + margin, gate, {gate + size, gate + 2 * size}};
     Py_BEGIN_ALLOW_THREADS
+    memset(x, 0, margin * sizeof(float));
+    memset(gate - margin, 0, margin * sizeof(float));
     for (Size i = 0; i < batch; i++)
-        run_block(b, room, tokens + i * b.tokens * b.dim, result + i * b.tokens * b.dim);
+        run_block(b, room, tokens + i * b.tokens * b.dim, result + i * b.tokens * b.dim, threads);
     Py_END_ALLOW_THREADS
-    free(all);
+    free(x);
     Py_RETURN_NONE;
 }
 

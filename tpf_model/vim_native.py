@@ -1,9 +1,12 @@
-"""The ViM block by our own compiled kernel for CPUs (`_vim.cpp`): inference, float32, one thread."""
+"""The ViM block by our own compiled kernel for CPUs (`_vim.cpp`): inference, float32, PyTorch's number of threads."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tpf_model.packed import PackedWeights
 from tpf_model.selective_scan import log_backend
 
 try:
@@ -12,6 +15,7 @@ except ImportError:  # not compiled: the scan, which is compiled with it, says s
     _vim = None
 
 _ROW = 16  # the kernel's rows are padded to it
+_STATES = 16
 _MAX_INNER = 64
 
 
@@ -25,8 +29,7 @@ def runs_native(block, tokens: Tensor) -> bool:
         and tokens.device.type == "cpu"
         and tokens.dtype == block.D.dtype == torch.float32
         and tokens.shape[-1] <= _ROW
-        and block.states <= _ROW
-        and block.rank <= _ROW
+        and block.states <= _STATES
         and len(block.D) // 2 % _ROW == 0
         and len(block.D) // 2 <= _MAX_INNER
     )
@@ -36,27 +39,43 @@ def native_block(block, tokens: Tensor) -> Tensor:
     """What `ViMBlock.forward` returns. tokens: (B, L, C), where `runs_native`."""
     log_backend("native", "cpu")
     batch, length, dim = tokens.shape
-    inner, rank, states = len(block.D) // 2, block.rank, block.states
     tokens = tokens.contiguous()
-    project = block.x_proj.split([rank, states, states], dim=1)
+    result = torch.empty_like(tokens)
+    addresses = tuple(array.data_ptr() for array in (*_weights([block]), tokens, result))
+    _vim.block(torch.get_num_threads(), batch, length, dim, len(block.D) // 2, block.states, addresses)
+    return result
+
+
+@torch.no_grad()
+def _pack(blocks: Sequence) -> list[Tensor]:
+    """A block's weights as the kernel reads them; the folded product is of float64."""
+    (block,) = blocks
+    inner = len(block.D) // 2
+    to_delta, to_B, to_C = block.x_proj.split([block.rank, block.states, block.states], dim=1)
+    delta = (block.dt_proj.double() @ to_delta.double()).float()
+    rates = -torch.exp(block.A_log).view(2, inner, block.states).transpose(1, 2)
     weights = (
         torch.stack([_pad(block.norm.weight), _pad(block.norm.bias)]),
         block.in_proj.weight.T,
         _pad(block.out_proj.weight.T),
         block.conv.weight.view(2, inner, -1).transpose(1, 2),
         block.conv.bias,
-        torch.stack([_pad(part.transpose(1, 2)) for part in project], dim=2),
-        block.dt_proj.transpose(1, 2),
+        torch.cat([part.transpose(1, 2) for part in (delta, _pad_rows(to_B), _pad_rows(to_C))], dim=2),
         block.dt_bias,
-        -torch.exp(block.A_log).view(2, inner, states).transpose(1, 2),
+        _pad_rows(rates),
         block.D,
     )
-    result = torch.empty_like(tokens)
-    arrays = [*(weight.contiguous() for weight in weights), tokens, result]
-    _vim.block(batch, length, dim, inner, states, rank, tuple(array.data_ptr() for array in arrays))
-    return result
+    return [weight.contiguous() for weight in weights]
+
+
+_weights = PackedWeights(_pack)
 
 
 def _pad(x: Tensor) -> Tensor:
     """Zeros after the last dimension, up to a row."""
     return functional.pad(x, (0, _ROW - x.shape[-1]))
+
+
+def _pad_rows(x: Tensor) -> Tensor:
+    """(..., R, C) -> (..., ROW, C), with zeros."""
+    return functional.pad(x, (0, 0, 0, _ROW - x.shape[-2]))
