@@ -4,6 +4,8 @@ from glob import glob
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CCompilerError
 
 # For pip. colcon leaves dependencies to rosdep (package.xml) and the user.
 REQUIREMENTS = [line for line in Path("requirements/runtime.txt").read_text().splitlines() if line[:1] not in ("", "#")]
@@ -20,6 +22,22 @@ KERNELS = [
     for name in ("tpf_model._vim", "tpf_model.selective_scan._native")
 ]
 
+OPENMP = ["-fopenmp"]
+
+
+class BuildKernels(build_ext):
+    """With OpenMP where the compiler has it; without, the kernels that use it run in one thread."""
+
+    def build_extension(self, ext):
+        plain = ext.extra_compile_args
+        ext.extra_compile_args, ext.extra_link_args = plain + OPENMP, OPENMP
+        try:
+            super().build_extension(ext)
+        except CCompilerError:
+            ext.extra_compile_args, ext.extra_link_args = plain, []
+            super().build_extension(ext)
+
+
 setup(
     name="tpf_ros",
     version="0.1.0",
@@ -30,6 +48,7 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["tpf_ros", "tpf_ros.*", "tpf_model", "tpf_model.*"]),
     ext_modules=KERNELS,
+    cmdclass={"build_ext": BuildKernels},
     package_data={"tpf_model": ["variants/*.yaml", "checkpoints/*.safetensors"]},
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/tpf_ros"]),

@@ -47,13 +47,12 @@ class PixelFusionAdapter(nn.Module):
 
     def forward(self, visible: Tensor, thermal: Tensor) -> Tensor:
         height, width = visible.shape[-2:]
-        v = self.visible_stem(_pad(visible, self.token_stride))
-        t = self.thermal_stem(_pad(thermal, self.token_stride))
+        visible, thermal = _pad(visible, self.token_stride), _pad(thermal, self.token_stride)
+        v, t = self.visible_stem(visible), self.thermal_stem(thermal)
         grid = v.shape[-2:]
         tokens = self._blocks(v.flatten(2).transpose(1, 2), t.flatten(2).transpose(1, 2))
         residual = self.decoder(tokens.transpose(1, 2).unflatten(2, grid))
-        residual = functional.pixel_shuffle(residual, self.token_stride)[..., :height, :width]
-        return (visible + thermal) / 2 + residual
+        return _add_shuffled((visible + thermal) / 2, residual, self.token_stride)[..., :height, :width]
 
     def _blocks(self, v: Tensor, t: Tensor) -> Tensor:
         """Tokens of both images, (B, L, 8) each -> (B, L, 16)."""
@@ -81,6 +80,13 @@ def swap_channels(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 def _stem(stride: int) -> nn.Conv2d:
     # With this padding each token's window covers the stride x stride pixels that the decoder writes for it.
     return nn.Conv2d(3, _WIDTH, _KERNEL, stride=stride, padding=(_KERNEL + 1 - stride) // 2)
+
+
+def _add_shuffled(image: Tensor, residual: Tensor, stride: int) -> Tensor:
+    """image + pixel_shuffle(residual, stride), in one pass. (B, 3, H, W), (B, 3 stride^2, H / stride, W / stride)."""
+    cells = image.unflatten(3, (-1, stride)).unflatten(2, (-1, stride))  # (B, 3, h, stride, w, stride)
+    shuffled = residual.unflatten(1, (-1, stride, stride)).permute(0, 1, 4, 2, 5, 3)
+    return (cells + shuffled).flatten(4, 5).flatten(2, 3)
 
 
 def _pad(image: Tensor, multiple: int) -> Tensor:

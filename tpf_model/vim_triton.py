@@ -3,19 +3,18 @@
 Several blocks of one size, each with its own weights and tokens, run in one launch.
 """
 
-import weakref
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tpf_model.packed import PackedWeights
 from tpf_model.selective_scan import log_backend, resolve_backend
 from tpf_model.selective_scan.triton import LAUNCH, TILE, Spans, exponent_rates
 
 _STATES = 16  # fewer are padded with zeros: matrices of less are not multiplied
 _COLUMNS = 16  # so is the out-projection's result
-_packed = weakref.WeakKeyDictionary()  # first block: what its launch's weights were packed from, and the arrays
 
 
 def runs_triton(block, tokens: Tensor) -> bool:
@@ -82,21 +81,12 @@ def _launch(blocks, tokens: Tensor, shape: tuple[int, ...], strides: tuple[int, 
     return result
 
 
-def _weights(blocks: Sequence) -> tuple[Tensor, Tensor]:
-    """Packed weights (G, ...) and exponent rates (2 G, N, E), made again only when a parameter has changed."""
-    parameters = [parameter for block in blocks for parameter in block.parameters()]
-    made_from = [(parameter.data_ptr(), _version(parameter)) for parameter in parameters]
-    known = _packed.get(blocks[0])
-    if known is None or known[0] != made_from:
-        weights, rates = torch.stack([_pack(block) for block in blocks]), torch.cat([_rates(block) for block in blocks])
-        # With the parameters, so that nothing else can come to lie where they lay.
-        known = _packed[blocks[0]] = made_from, weights, rates, [parameter.detach() for parameter in parameters]
-    return known[1:3]
+def _pack_all(blocks: Sequence) -> tuple[Tensor, Tensor]:
+    """Packed weights (G, ...) and exponent rates (2 G, N, E)."""
+    return torch.stack([_pack(block) for block in blocks]), torch.cat([_rates(block) for block in blocks])
 
 
-def _version(parameter: Tensor) -> object:
-    # A tensor made in inference mode does not count its changes: equal to nothing, so it is packed each time.
-    return object() if parameter.is_inference() else parameter._version
+_weights = PackedWeights(_pack_all)
 
 
 def _pack(block) -> Tensor:
