@@ -1,5 +1,5 @@
-// Vectors of N float32 lanes and what the kernels do with them. N is the width of the processor's own vectors: wider ones
-// would be legal, and slow.
+// Vectors of N float32 lanes and what the kernels do with them. N is the width of the processor's own vectors: wider
+// ones would be legal, and slow.
 #pragma once
 
 #include <cstring>
@@ -89,20 +89,22 @@ constexpr float OCTAVE[] = {1.0f,        1.04427378f, 1.09050773f, 1.13878863f, 
                             1.29683955f, 1.35425555f, 1.41421356f, 1.47682615f, 1.54221083f, 1.61049033f,
                             1.68179283f, 1.75625216f, 1.83400809f, 1.91520656f}; // 2^(i / 16)
 
-// 2^(high + low) for |high| < 126 and a much smaller |low|. A table of as many entries an octave as a vector has lanes is
-// one instruction where vectors are wide, and leaves so little that a cubic does.
-template <int N> INLINE Vec<N> exp2_of(Vec<N> high, Vec<N> low = Vec<N>{})
+// Exponents come in steps of 1 / ENTRIES: a table of as many entries an octave as a vector has lanes is one instruction
+// where vectors are wide, and leaves so little that a cubic does.
+template <int N> constexpr int ENTRIES = N > 4 ? N : 1;
+template <int N> constexpr float SHIFTER = 12582912.0f / ENTRIES<N>; // 1.5 * 2^23 steps: adding it rounds to a step
+
+// 2^(shifted - SHIFTER + f) for |f| <= a half step.
+template <int N> INLINE Vec<N> exp2_of_parts(Vec<N> shifted, Vec<N> f)
 {
     typedef typename Lanes<N>::Int Int;
-    constexpr int entries = N > 4 ? N : 1, bits = entries == 16 ? 4 : entries == 8 ? 3 : 0;
-    const Vec<N> shifter = all<N>(12582912.0f / entries); // adding it rounds to 1 / entries
-    Vec<N> shifted = high + shifter, f = high - (shifted - shifter) + low;
-    Int scale = (Int)shifted << (23 - bits);
+    constexpr int to_exponent = N == 16 ? 19 : N == 8 ? 20 : 23;
+    Int scale = (Int)shifted << to_exponent;
     Vec<N> p;
-    if constexpr (entries > 1) {
+    if constexpr (ENTRIES<N> > 1) {
         Int table;
         for (int i = 0; i < N; i++)
-            table[i] = bits_of(OCTAVE[i * 16 / N]) - (i << (23 - bits)); // what the index adds to the exponent
+            table[i] = bits_of(OCTAVE[i * 16 / N]) - (i << to_exponent); // less what the shift adds to it
         scale += look_up<N>(table, (Int)shifted);
         p = f * 5.549622e-2f + 2.4025763e-1f;
     } else {
@@ -116,12 +118,21 @@ template <int N> INLINE Vec<N> exp2_of(Vec<N> high, Vec<N> low = Vec<N>{})
     return (Vec<N>)scale * p + (Vec<N>)scale;
 }
 
+// 2^x for |x| <= 126.
+template <int N> INLINE Vec<N> exp2_of(Vec<N> x)
+{
+    Vec<N> shifted = x + SHIFTER<N>;
+    return exp2_of_parts<N>(shifted, x - (shifted - SHIFTER<N>));
+}
+
 // Beyond 87 each way exp is as good as zero or infinite.
 template <int N> INLINE Vec<N> exp_of(Vec<N> x)
 {
     x = x > -87.0f ? x : all<N>(-87.0f);
     x = x < 87.0f ? x : all<N>(87.0f);
-    return exp2_of<N>(x * 1.44269504f, x * 1.92596299e-8f); // 1 / ln 2 in two parts
+    Vec<N> shifted = x * 1.44269504f + SHIFTER<N>, steps = shifted - SHIFTER<N>;
+    Vec<N> f = x - steps * 0.693359375f + steps * 2.12194440e-4f; // ln 2 in two parts
+    return exp2_of_parts<N>(shifted, f * 1.44269504f);
 }
 
 template <int N> INLINE Vec<N> expm1_of(Vec<N> x)

@@ -1,8 +1,8 @@
 // A whole ViM block on a CPU, for inference: vim_native.py prepares the weights, vim.py is the definition.
 //
-// The tokens are taken in chunks, so short that what a block computes inside never leaves the nearest cache. The lanes of a
-// vector are inner channels. The scan is carried from chunk to chunk as in selective_scan/_native.cpp. Threads share a
-// block by tokens, and by the direction where it scans: the result does not depend on their number.
+// The tokens are taken in chunks, so short that what a block computes inside never leaves the nearest cache. The lanes
+// of a vector are inner channels. The scan is carried from chunk to chunk as in selective_scan/_native.cpp. Threads
+// share a block by tokens, and by the direction where it scans: the result does not depend on their number.
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -15,8 +15,8 @@ typedef Py_ssize_t Size;
 enum { CHUNK = 32, TAPS = 4, ROW = 16, MAX_INNER = 64, MAX_STATES = 16, TOGETHER = 4 };
 
 // Sizes and weights; rows are padded with zeros to ROW. norm (2, ROW), scale and shift; in (dim, 2 inner); out (inner,
-// ROW); of each direction: conv (TAPS, inner); conv bias, dt bias and D, inner each; project (inner, inner + 2 ROW), to dt,
-// B and C; A (MAX_STATES, inner), of which the states there are, in fours.
+// ROW); of each direction: conv (TAPS, inner); conv bias, dt bias and D, inner each; project (inner, inner + 2 ROW), to
+// dt, B and C; A (MAX_STATES, inner), zero where there are fewer states.
 struct Block {
     Size tokens, dim, inner, states;
     const float *norm, *in, *out, *conv, *conv_bias, *project, *dt_bias, *A, *D;
@@ -33,10 +33,11 @@ INLINE Size smaller(Size a, Size b)
     return a < b ? a : b;
 }
 
-// products = rows (CHUNK, count) @ matrix (count, width), of as many rows as are in `length` rounded up to TOGETHER. Rows
-// begin `stride` and products `width` apart.
+// products = rows (CHUNK, count) @ matrix (count, width), of as many rows as are in `length` rounded up to TOGETHER.
+// Rows begin `stride` and products `width` apart.
 template <int N>
-INLINE void multiply(const float *rows, Size length, Size stride, Size count, const float *matrix, Size width, float *products)
+INLINE void multiply(const float *rows, Size length, Size stride, Size count, const float *matrix, Size width,
+                     float *products)
 {
     for (Size row = 0; row < length; row += TOGETHER)
         for (Size o = 0; o < width; o += N) {
@@ -89,10 +90,11 @@ struct Chunk {
     float dt[CHUNK * MAX_INNER], in[CHUNK * MAX_INNER];
 };
 
-// The state of N channels through a chunk, GROUP states at a time, which stay in registers. STEEP: 2^(dt A) may be smaller
-// than float32's smallest number.
+// The states of the N channels from `k` on through a chunk, GROUP states at a time, which stay in registers. Adds to y,
+// whose tokens are `step` apart. STEEP: exp(dt A) may be smaller than float32's smallest number.
 template <int N, bool STEEP>
-INLINE void run_chunk(const Chunk &c, Size length, Size E, Size k, Size states, const float *A, Wide<N> *entry, float *y, Size step)
+INLINE void run_chunk(const Chunk &c, Size length, Size E, Size k, Size states, const float *A, Wide<N> *entry,
+                      float *y, Size step)
 {
     constexpr int GROUP = N > 4 ? N / 4 : 2; // as many as there are registers for
     const Size width = E + 2 * ROW;
@@ -229,11 +231,12 @@ static PyObject *run(PyObject *, PyObject *args)
     Size batch;
     PyObject *at;
     Block b;
-    if (!PyArg_ParseTuple(args, "innnnnO!", &threads, &batch, &b.tokens, &b.dim, &b.inner, &b.states, &PyTuple_Type, &at))
+    if (!PyArg_ParseTuple(args, "innnnnO!", &threads, &batch, &b.tokens, &b.dim, &b.inner, &b.states, &PyTuple_Type,
+                          &at))
         return nullptr;
     if (threads < 1 || b.dim > ROW || b.inner % ROW || b.inner > MAX_INNER || b.states > MAX_STATES)
-        return PyErr_Format(PyExc_ValueError, "no block of dim %zd, inner %zd, states %zd in %d threads", b.dim, b.inner,
-                            b.states, threads);
+        return PyErr_Format(PyExc_ValueError, "no block of dim %zd, inner %zd, states %zd in %d threads", b.dim,
+                            b.inner, b.states, threads);
     const float **weights[] = {&b.norm, &b.in, &b.out, &b.conv, &b.conv_bias, &b.project, &b.dt_bias, &b.A, &b.D};
     const Size count = sizeof weights / sizeof *weights;
     for (Size i = 0; i < count; i++)
