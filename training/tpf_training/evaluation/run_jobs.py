@@ -38,7 +38,7 @@ def run_jobs(
         return
     # Not forked: neither PyTorch's nor OpenCV's threads survive that.
     context = multiprocessing.get_context("spawn")
-    given = context.Queue()
+    given, others = context.Queue(), multiprocessing.active_children()
     for worker in range(workers):
         given.put(devices[worker % len(devices)] if devices else None)
     with ProcessPoolExecutor(workers, context, _begin_worker, (given,)) as pool:
@@ -48,6 +48,11 @@ def run_jobs(
                 yield futures.pop(future), future.result()
         except BrokenExecutor as error:
             raise EvaluationError("a process was killed, perhaps for want of memory: try fewer --workers") from error
+        except BaseException:  # interrupted, or the caller cannot go on: whole sequences are not waited for
+            for process in multiprocessing.active_children():
+                if process not in others:
+                    process.terminate()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
 
