@@ -143,6 +143,15 @@ def wait_until(condition) -> None:
         time.sleep(0.02)
 
 
+def is_read(fifo: Path) -> bool:
+    """Whether a process waits for the file's data; it gets none as long as this process lives."""
+    try:
+        os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    return True
+
+
 def test_a_killed_run_goes_on_where_it_was_and_shares_make_one_result(tmp_path, monkeypatch, capsys):
     data, killed, shared = tmp_path / "data", tmp_path / "killed", tmp_path / "shared"
     for name, count in (("a", 6), ("b", 5), ("c", 5), ("d", 4)):
@@ -182,6 +191,45 @@ def test_a_killed_run_goes_on_where_it_was_and_shares_make_one_result(tmp_path, 
         assert said in progress
     assert there.replace("shared", "killed") == table
     assert boxes_of(killed) == boxes_of(shared) and len(boxes_of(shared)) == 4
+
+
+def test_an_interrupted_run_ends_without_finishing_its_sequences(tmp_path):
+    write_sequence(tmp_path / "data/a", "lasher", 3)
+    write_sequence(tmp_path / "data/b", "lasher", 3)
+    files = [tmp_path / "data" / name / "visible/1.png" for name in "ab"]
+    for file in files:  # that never end
+        file.unlink()
+        os.mkfifo(file)
+    arguments = [sys.executable, "-m", "tpf_training.evaluation.cli"]
+    arguments += command("lasher", tmp_path / "data", tmp_path / "out", "--workers", 2)
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+    try:
+        for file in files:
+            wait_until(lambda: is_read(file))
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=SECONDS)[1]
+    finally:
+        process.kill()
+    assert process.returncode == 130 and said.endswith("\ntpf-eval run: interrupted\n")
+
+
+def test_what_cannot_be_written_is_named_and_leaves_no_half_a_file(tmp_path, capsys):
+    write_sequence(tmp_path / "data/walk", "rgbt210", 2)
+    out = tmp_path / "out"
+    assert main(command("rgbt210", tmp_path / "data", out)) == 0
+    for name in ("walk.txt", "walk_time.txt"):
+        (out / name).unlink()
+    (out / "walk_time.txt").mkdir()
+    assert main(command("rgbt210", tmp_path / "data", out)) == 2
+    assert f"{out}/walk_time.txt: cannot be written: Is a directory" in capsys.readouterr().err
+    assert not list(out.glob("*.part"))
+
+
+def test_the_times_of_a_sequence_are_not_the_boxes_of_another(tmp_path, capsys):
+    for name in ("day", "day_time"):
+        write_sequence(tmp_path / "data" / name, "rgbt210", 2)
+    assert main(command("rgbt210", tmp_path / "data", tmp_path / "out")) == 2
+    assert "day_time.txt would hold the times of day and the boxes of another sequence" in capsys.readouterr().err
 
 
 def test_every_sequence_falls_to_one_process_and_all_have_as_many_frames():

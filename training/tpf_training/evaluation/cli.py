@@ -23,14 +23,15 @@ INTERRUPTED = 130  # the shell's exit status for SIGINT
 def main(arguments: list[str] | None = None) -> int:
     """Run `tpf-eval`; returns the exit status.
 
-    0 done, 1 done as far as the input allowed, 2 unusable arguments or input, 130 interrupted.
+    0 done, 1 done as far as the input allowed, 2 unusable arguments or input, or results that cannot be written, 130
+    interrupted.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     description = "Evaluate trackers on visible and thermal video."
     args = verb_parser("tpf-eval", description, "tpf_training.evaluation", VERBS, arguments).parse_args(arguments)
     try:
         return args.run(args)
-    except (DatasetError, EvaluationError) as error:
+    except (DatasetError, EvaluationError, OSError) as error:  # OSError: a full disk, a read-only folder
         print(f"tpf-eval {args.verb}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

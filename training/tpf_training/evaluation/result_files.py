@@ -1,8 +1,9 @@
 """A tracker's result files: a text file a sequence, in it a box a frame, the layout that the public toolkits share."""
 
-import os
+import secrets
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -36,10 +37,18 @@ def write_result(folder: Path, sequence: str, run: Run) -> None:
 
 
 def write_lines(file: Path, lines: Iterable[str]) -> None:
-    """Write `file`, which is there only when it is whole, also where the process is killed."""
-    part = file.with_suffix(f".{os.getpid()}.part")
-    part.write_text("".join(f"{line}\n" for line in lines))
-    part.replace(file)
+    """Write `file`, which is there only when it is whole, also where the process is killed.
+
+    Several processes may write the same one, also on machines of their own. EvaluationError where it cannot be written.
+    """
+    part = file.with_suffix(f".{secrets.token_hex(4)}.part")
+    try:
+        part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        part.replace(file)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        raise EvaluationError(f"{file}: cannot be written: {error.strerror}") from error
 
 
 def name_results(folder: Path, names: list[str]) -> dict[str, Path]:
@@ -47,7 +56,7 @@ def name_results(folder: Path, names: list[str]) -> dict[str, Path]:
 
     Files are called `<sequence>.txt`, or with a prefix and a suffix that all of them share, as in public archives, e.g.
     `<tracker>_<sequence>.txt`. Files of times, `<sequence>_time.txt`, are none. EvaluationError where the folder
-    holds no file of any of them.
+    holds no file of any of them, or all of them with one prefix and suffix and again with others.
     """
     if not folder.is_dir():
         raise EvaluationError(f"{folder}: no such folder")
@@ -58,6 +67,10 @@ def name_results(folder: Path, names: list[str]) -> dict[str, Path]:
     if not affixes:
         raise EvaluationError(f"{folder}: no result files, expected <sequence>.txt, e.g. {names[0]}.txt")
     prefix, suffix = max(affixes, key=lambda affix: (affixes[affix], -len("".join(affix))))
+    others = [affix for affix in affixes if affix != (prefix, suffix) and affixes[affix] == len(names) > 1]
+    if (prefix, suffix) != ("", "") and others:
+        found = " and ".join(f"{before}<sequence>{after}.txt" for before, after in [(prefix, suffix), *others])
+        raise EvaluationError(f"{folder}: has results of several trackers, {found}: put each into a folder of its own")
     return {name: folder / f"{prefix}{name}{suffix}.txt" for name in names}
 
 

@@ -15,7 +15,7 @@ from tpf_training.datasets.record import DatasetError
 from tpf_training.evaluation.benchmarks import Benchmark
 from tpf_training.evaluation.entrants import TPFEntrant
 from tpf_training.evaluation.one_pass import EvaluationError, Run, Sequence
-from tpf_training.evaluation.result_files import damage_file, result_file, write_lines, write_result
+from tpf_training.evaluation.result_files import TIMES, damage_file, result_file, write_lines, write_result
 from tpf_training.evaluation.run_jobs import Job, open_tracker, run_jobs
 from tpf_training.evaluation.run_record import device_name, join_run, tracker_record
 from tpf_training.evaluation.run_shares import Rank, share_of, this_rank
@@ -55,6 +55,9 @@ def run(args: argparse.Namespace) -> int:
     tracker, weights = args.model or args.weights.stem, args.weights or shipped_weights(args.model)
     tests = benchmark.truth.test if benchmark.truth else ()
     openers, _ = find_openers(args.dataset, args.root, tests, args.sequences)
+    clash = next((name for name in openers if f"{name}{TIMES}" in openers), None)
+    if clash:
+        raise EvaluationError(f"{clash}{TIMES}.txt would hold the times of {clash} and the boxes of another sequence")
     entrant = TPFEntrant(tracker, args.model, args.weights, **{**tracker_settings(args), "device": devices[0]})
     info = open_tracker(entrant).info
     settings = {
