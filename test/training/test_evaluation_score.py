@@ -178,6 +178,29 @@ def test_true_boxes_that_are_damaged_cost_their_sequence_alone(truth, results, c
     assert ["ours", "2/3", "100.00", "95.24"] in rows(shown) and shown.count("car/init.txt: line 2") == 2
 
 
+def test_files_with_a_byte_order_mark_are_read(truth, results, tmp_path, capsys):
+    for file in (results / "boy.txt", truth / "car/init.txt"):
+        file.write_text(file.read_text(), encoding="utf-8-sig")
+    (tmp_path / "list.txt").write_text("boy\ncar\n", encoding="utf-8-sig")
+    arguments = "--dataset", "rgbt210", "--gt", truth, "--results", results, "--sequences", tmp_path / "list.txt"
+    status, shown, _ = score(capsys, *arguments)
+    assert status == 0 and ["ours", "2/2", "100.00", "95.24"] in rows(shown)
+
+
+def test_results_of_two_trackers_in_a_folder_are_not_taken_for_one(truth, results, tmp_path, capsys):
+    for tracker in ("APF", "HMFT"):
+        for name in NAMES:
+            write(tmp_path / "both" / f"{tracker}_{name}.txt", TRUTH)
+    arguments = "--dataset", "rgbt210", "--gt", truth, "--results", tmp_path / "both"
+    status, _, errors = score(capsys, *arguments)
+    assert status == 2 and "APF_<sequence>.txt and HMFT_<sequence>.txt: put each into a folder of its own" in errors
+    (tmp_path / "both/HMFT_car.txt").unlink()
+    assert score(capsys, *arguments)[0] == 0
+    for name in NAMES:
+        write(results / f"old_{name}.txt", TRUTH)
+    assert score(capsys, *arguments[:-1], results)[0] == 0
+
+
 def test_files_of_times_are_no_results(truth, results, capsys):
     for name in NAMES:
         write(results / f"{name}_time.txt", np.full((4, 1), 0.1))
@@ -228,6 +251,13 @@ def test_what_makes_no_sense_is_refused(truth, results, tmp_path, capsys):
     arguments = "--dataset", "rgbt210", "--gt", truth, "--results"
     status, _, errors = score(capsys, *arguments, results, results)
     assert status == 2 and "two trackers are called 'ours': call one of them otherwise, by NAME=DIR" in errors
+    assert score(capsys, *arguments, f"a|b={results}", "--markdown", tmp_path / "s.md")[0] == 0
+    assert "| a\\|b | 3/3 |" in (tmp_path / "s.md").read_text()
+    for nameless in (f"={results}", "ours="):
+        status, _, errors = score(capsys, *arguments, nameless)
+        assert status == 2 and "give DIR or NAME=DIR" in errors
+    status, _, errors = score(capsys, *arguments, results, "--json", tmp_path)
+    assert status == 2 and "is a folder, not a file to write" in errors
     assert score(capsys, *arguments, results, f"again={results}")[0] == 0
     (tmp_path / "empty").mkdir()
     status, _, errors = score(capsys, *arguments, tmp_path / "empty")

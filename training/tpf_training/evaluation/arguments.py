@@ -48,8 +48,10 @@ def add_files(group: argparse._ActionsContainer, kinds: tuple[str, ...] = ("json
 
 
 def check_folders(*files: Path | None) -> None:
-    """Before hours of work: EvaluationError names a file's folder that does not exist."""
+    """Before hours of work: EvaluationError names a file's folder that does not exist, or a folder in its place."""
     for file in files:
+        if file and file.is_dir():
+            raise EvaluationError(f"{file}: is a folder, not a file to write")
         if file and not file.absolute().parent.is_dir():
             raise EvaluationError(f"{file}: there is no folder {file.absolute().parent}")
 

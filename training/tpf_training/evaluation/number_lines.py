@@ -14,7 +14,7 @@ def read_number_lines(path: Path, widths: tuple[int, ...], nan: bool = False) ->
     nan: whether NaN may stand among them. DatasetError names the file and the line that holds something else.
     """
     try:
-        rows = [line.replace(",", " ").split() for line in path.read_text().rstrip().splitlines()]
+        rows = [line.replace(",", " ").split() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if not rows:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tpf_training.datasets.record import DatasetError
+from tpf_training.evaluation.arguments import add_files, check_folders
 from tpf_training.evaluation.benchmarks import BENCHMARKS, Benchmark
 from tpf_training.evaluation.ground_truth import Truth, find_truth, read_attributes, read_truth
 from tpf_training.evaluation.one_pass import EvaluationError
@@ -22,8 +23,7 @@ GT_HELP = "the benchmark's true boxes as published, without images; of folder an
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_result_arguments(parser, "gt", GT_HELP)
-    for kind in ("json", "csv", "markdown"):
-        parser.add_argument(f"--{kind}", type=Path, metavar="FILE", help="write the numbers there")
+    add_files(parser)
 
 
 def add_result_arguments(parser: argparse.ArgumentParser, root: str, root_help: str) -> None:
@@ -46,9 +46,7 @@ def add_result_arguments(parser: argparse.ArgumentParser, root: str, root_help: 
 
 
 def run(args: argparse.Namespace) -> int:
-    for file in (args.json, args.csv, args.markdown):
-        if file and not file.absolute().parent.is_dir():
-            raise EvaluationError(f"{file}: there is no folder {file.absolute().parent}")
+    check_folders(args.json, args.csv, args.markdown)
     report = score_arguments(args).report
     print(as_document(report, as_text))
     if args.json:
@@ -140,6 +138,8 @@ def _folders(given: list[str]) -> dict[str, Path]:
         name, equals, folder = text.partition("=")
         if not equals or Path(text).is_dir():
             name, folder = Path(text).absolute().name, text
+        if not name or not folder:
+            raise EvaluationError(f"--results {text!r}: give DIR or NAME=DIR")
         if name in folders:
             raise EvaluationError(f"two trackers are called {name!r}: call one of them otherwise, by NAME=DIR")
         folders[name] = Path(folder)

@@ -53,6 +53,6 @@ def beside(root: Path, name: str) -> Path | None:
 def list_names(list_file: Path) -> list[str]:
     """The lines of `list_file` that are not empty; DatasetError where it cannot be read."""
     try:
-        return [line.strip() for line in list_file.read_text().splitlines() if line.strip()]
+        return [line.strip() for line in list_file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{list_file}: cannot be read: {getattr(error, 'strerror', None) or error}") from error

@@ -9,7 +9,8 @@ def as_text(header: list[str], rows: list[list[str]]) -> str:
 
 def as_markdown(header: list[str], rows: list[list[str]]) -> str:
     separator = ["---"] + ["--:"] * (len(header) - 1)
-    return "\n".join("| " + " | ".join(row) + " |" for row in [header, separator, *rows])
+    cells = ([cell.replace("|", "\\|") for cell in row] for row in [header, separator, *rows])
+    return "\n".join("| " + " | ".join(row) + " |" for row in cells)
 
 
 def _aligned(row: list[str], widths: list[int]) -> list[str]:
