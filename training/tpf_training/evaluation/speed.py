@@ -31,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     frames.add_argument(
         "--clip", type=Path, metavar="DIR", help="clip with visible.mp4, thermal.mp4 and <target>.csv (default: noise)"
     )
-    frames.add_argument("--frames", type=whole_number(2), default=100, metavar="N", help="at most (default: %(default)s)")
+    frames.add_argument(
+        "--frames", type=whole_number(2), default=100, metavar="N", help="at most (default: %(default)s)"
+    )
     results = parser.add_argument_group("results")
     results.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there")
     results.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there")
