@@ -176,10 +176,16 @@ def test_equal_images_have_no_gap_and_damage_is_named(stills, tmp_path, capsys):
         (["--model=tiny", "--weights=tiny=x", "--pairs={stills}"], "two models are called 'tiny'"),
         (["--weights=x=nowhere", "--pairs={stills}"], "x: weights file nowhere does not exist"),
         (["--model=tiny", "--pairs={stills}", "--plot=gap.jpg"], "can be .png or .svg, not .jpg"),
+        (["--model=tiny", f"--clips={CLIP}", f"--clips={CLIP}"], "two targets are called '0117_1620/A'"),
+        (["--model=tiny", "--pairs={black}"], "layer pixels: most tokens are equal: are the images black?"),
         (["--model=tiny", "--pairs={few}"], "1 usable pairs: at least 8 are needed"),
     ],
 )
-def test_what_makes_no_sense_is_refused(stills, data_root, capsys, arguments, message):
-    arguments = [argument.format(stills=stills, few=data_root / "rgbt_pairs/set") for argument in arguments]
+def test_what_makes_no_sense_is_refused(stills, data_root, tmp_path, capsys, arguments, message):
+    for file in (tmp_path / part / f"{index}.png" for index in range(8) for part in ("visible", "thermal")):
+        file.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(file), np.zeros((32, 32), np.uint8))
+    folders = {"stills": stills, "few": data_root / "rgbt_pairs/set", "black": tmp_path}
+    arguments = [argument.format(**folders) for argument in arguments]
     assert main(["gap", *arguments]) == 2
     assert message in capsys.readouterr().err

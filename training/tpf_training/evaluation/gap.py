@@ -73,7 +73,9 @@ def run(args: argparse.Namespace) -> int:
     networks = {model.name: open_network(model) for model in models}
     failed: dict[str, str] = {}
     if args.clips:
-        views = _clip_views([s for path in args.clips for s in read_paired(path)], args.samples)
+        sequences = [sequence for path in args.clips for sequence in read_paired(path)]
+        check_unique([sequence.name for sequence in sequences], "targets")
+        views = _clip_views(sequences, args.samples)
     else:
         views = _still_views(find_pairs(args.pairs), args.samples, failed)
     features = layer_features(networks, tqdm(views, unit="pair", disable=None), args.tokens, args.seed)

@@ -10,6 +10,7 @@ from torch.nn import functional
 from tpf_model.network import TPFNetwork
 from tpf_training.evaluation.gap_mmd import Gap, discrepancies, gap, kernel_means, median_squared_distance
 from tpf_training.evaluation.layer_features import LayerFeatures, layer_names
+from tpf_training.evaluation.one_pass import EvaluationError
 from tpf_training.evaluation.views import INPUTS, View, make_crops
 
 COMPARISONS = (("visible", "thermal"), ("fused", "visible"), ("fused", "thermal"))
@@ -38,11 +39,16 @@ def layer_features(
 
 
 def layer_gaps(features: Features, permutations: int, seed: int) -> dict[str, dict[str, Gap]]:
-    """By COMPARISONS, "visible-thermal" .., and layer. A layer has one bandwidth, that of visible and thermal."""
+    """By COMPARISONS, "visible-thermal" .., and layer. A layer has one bandwidth, that of visible and thermal.
+
+    EvaluationError where most of a layer's tokens are one, which leaves no bandwidth.
+    """
     gaps: dict[str, dict[str, Gap]] = {"-".join(names): {} for names in COMPARISONS}
     for layer, values in features.items():
         inputs = dict(zip(INPUTS, values.unbind(dim=1)))
         median = median_squared_distance(inputs["visible"], inputs["thermal"])
+        if median == 0:
+            raise EvaluationError(f"layer {layer}: most tokens are equal: are the images black?")
         own = {name: kernel_means(tokens, tokens, median) for name, tokens in inputs.items()}
         for a, b in COMPARISONS:
             h = discrepancies(own[a], own[b], kernel_means(inputs[a], inputs[b], median))
