@@ -1,9 +1,16 @@
 import numpy as np
 import pytest
 import torch
+from tpf_model.crop import Crop
+from tpf_model.frame import Frame
+from tpf_model.registration import Registration
 from tpf_model.runtime import fused_to_image, open_session
+from tpf_model.runtime.cuda_graph import CudaGraphSession
 from tpf_model.runtime.eager import EagerSession
+from tpf_model.runtime.precision import resolve_precision
 from tpf_model.weights import WeightsError, load_network
+from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 RNG = np.random.default_rng(0)
 VISIBLE = RNG.integers(0, 255, (256, 256, 3), np.uint8)
@@ -57,6 +64,37 @@ def test_bfloat16_is_close_to_float32(session):
     for ours, exact in zip(predict(reduced), predict(session)):
         assert ours.dtype == np.float32
         assert np.abs(ours - exact).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    "flags, precision", [({"avx2", "avx512_bf16"}, "bfloat16"), ({"amx_bf16"}, "bfloat16"), ({"avx512f"}, "float32")]
+)
+def test_a_cpu_without_bfloat16_keeps_to_float32_by_any_pytorch(monkeypatch, flags, precision):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)  # PyTorch 2.4 has none
+    monkeypatch.setattr("tpf_model.runtime.precision.cpu_flags", lambda: flags)
+    assert resolve_precision("auto", torch.device("cpu")) == precision
+
+
+def test_float32_convolutions_are_not_left_to_tf32_and_the_setting_is_given_back(session):
+    graph = CudaGraphSession(*load_network("tiny", "random"), "cpu", "float32")
+    frame, crop, straight = Frame(VISIBLE, THERMAL), Crop(0, 0, 256, 256), Registration.identity()
+    seen = []
+    hook = register_module_forward_pre_hook(
+        lambda module, _: seen.append(torch.backends.cudnn.allow_tf32) if isinstance(module, nn.Conv2d) else None
+    )
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = True  # PyTorch's default
+    try:
+        for one in (session, graph):
+            template = one.embed(frame, Crop(0, 0, 128, 128), straight)
+            one.locate(template, template, frame, crop, straight, np.ones((16, 16), np.float32))
+            one.fuse(VISIBLE, THERMAL)
+            assert torch.backends.cudnn.allow_tf32
+    finally:
+        hook.remove()
+        torch.backends.cudnn.allow_tf32 = before
+    # Stems, decoder and patches of template and search, the head's 15, and those of the image that is fused alone.
+    assert seen == [False] * 2 * (4 + 4 + 15 + 3)
 
 
 def test_a_network_in_memory_can_be_run():

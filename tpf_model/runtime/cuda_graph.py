@@ -17,7 +17,7 @@ from tpf_model.registration import Registration
 from tpf_model.runtime.device_crop import StagedCrop, sample_pair, stage_crop
 from tpf_model.runtime.device_decode import decode_on_device
 from tpf_model.runtime.eager import EagerSession
-from tpf_model.runtime.precision import products_in
+from tpf_model.runtime.precision import full_float32, products_in
 from tpf_model.runtime.session import Located
 
 # Libraries choose kernels, compile them and take their workspaces in the first runs, all of which a capture forbids.
@@ -60,7 +60,9 @@ class CudaGraphSession(EagerSession):
         self._answer = torch.zeros(5, pin_memory=on_gpu)
         self._stream = torch.cuda.Stream(device) if on_gpu else None
         runs, template, search = (self._network, self._dtype), self._template_crop.there, self._search_crop.there
-        with torch.inference_mode():
+        # Not in inference mode: the random generator's tensors, which the process's first capture makes for all later
+        # ones, could then not be written outside it.
+        with torch.no_grad():
             self._embed = self._program(lambda: embed_step(*runs, template))
             self._locate = self._program(lambda: locate_step(*runs, search, self._templates))
 
@@ -96,12 +98,12 @@ class CudaGraphSession(EagerSession):
         return Located(tuple(box), score, fused)
 
     def _program(self, step: Callable) -> Callable:
-        """`step` as a graph: called, it computes into the tensors that it returned first, and returns them."""
+        """`step`, on a GPU as a graph."""
         if self._stream is None:
             return step
         try:
-            return _capture(step, self._stream)
-        except RuntimeError as error:
+            return capture(step, self._stream)
+        except Exception as error:  # PyTorch's, Triton's and the libraries' have no common base
             raise CaptureError(
                 f"runtime 'cuda_graph' cannot run on {self.info.device} with scan {self.info.scan!r}: {error}; "
                 "runtime 'eager' needs no capture"
@@ -128,6 +130,7 @@ class _Transfer:
         self.there.rows[:used].copy_(self._here.rows[:used], non_blocking=True)
 
 
+@full_float32()
 def embed_step(network: TPFNetwork, dtype: torch.dtype, crop: StagedCrop) -> Tensor:
     """The staged template's tokens (1, template_tokens, C)."""
     fused = network.fuse(*sample_pair(crop))
@@ -135,6 +138,7 @@ def embed_step(network: TPFNetwork, dtype: torch.dtype, crop: StagedCrop) -> Ten
         return network.embed_template(fused)
 
 
+@full_float32()
 def locate_step(
     network: TPFNetwork, dtype: torch.dtype, crop: StagedCrop, templates: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -149,16 +153,20 @@ def locate_step(
     return answer, fused[0]
 
 
-def _capture(step: Callable, stream: torch.cuda.Stream) -> Callable:
+def capture(step: Callable, stream: torch.cuda.Stream) -> Callable:
+    """`step` as a CUDA graph: called, it computes into the tensors that it returned first, and returns them.
+
+    Raises what PyTorch, Triton or a library raises where it cannot be captured.
+    """
     stream.wait_stream(torch.cuda.current_stream(stream.device))  # for the weights
-    with torch.cuda.stream(stream):
+    with torch.cuda.stream(stream):  # and on its GPU: `torch.cuda.graph` would open a context on the first one
         for _ in range(_WARM_UPS):
             step()
-    stream.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    # thread_local: another thread of this process, of another node in it perhaps, may go on using the GPU.
-    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-        outputs = step()
+        stream.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        # thread_local: another thread of this process, of another node in it perhaps, may go on using the GPU.
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+            outputs = step()
 
     def replay():
         graph.replay()

@@ -7,7 +7,7 @@ from torch import Tensor
 from tpf_model.network import TPFNetwork, count_parameters
 from tpf_model.runtime.fuse import fuse_images
 from tpf_model.runtime.in_parts import SessionInParts
-from tpf_model.runtime.precision import PRECISIONS, products_in, reduce_precision, resolve_precision
+from tpf_model.runtime.precision import PRECISIONS, full_float32, products_in, reduce_precision, resolve_precision
 from tpf_model.runtime.session import SessionInfo
 from tpf_model.selective_scan import resolve_backend
 
@@ -49,17 +49,18 @@ class EagerSession(SessionInParts):
 
     @torch.inference_mode()
     def fuse(self, visible: np.ndarray, thermal: np.ndarray) -> Tensor:
-        return fuse_images(self._network.fusion, visible, thermal, self._device)
+        with full_float32():
+            return fuse_images(self._network.fusion, visible, thermal, self._device)
 
     @torch.inference_mode()
     def prepare(self, template: Tensor) -> Tensor:
         """The template's tokens (1, template_tokens, C)."""
-        with products_in(self._dtype, self._device):
+        with full_float32(), products_in(self._dtype, self._device):
             return self._network.embed_template(template[None])
 
     @torch.inference_mode()
     def predict(self, initial: Tensor, dynamic: Tensor, search: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        with products_in(self._dtype, self._device):
+        with full_float32(), products_in(self._dtype, self._device):
             maps = self._network.predict(self._network.encode_search(initial, dynamic, search[None]))
         # One tensor, so that a GPU is waited for once.
         score, size, offset = torch.cat((maps.score[0], maps.size[0], maps.offset[0].float())).cpu().split((1, 2, 2))

@@ -1,8 +1,12 @@
 """Which parts of a network compute in fewer bits than float32."""
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 
+from tpf_model.cpu import cpu_flags
 from tpf_model.network import TPFNetwork
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -13,10 +17,9 @@ def resolve_precision(name: str, device: torch.device) -> str:
     if name != "auto":
         return name
     if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-    capabilities = torch.cpu.get_capabilities()
-    native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return "bfloat16" if native else "float32"
+        with torch.cuda.device(device):  # the one that PyTorch asks
+            return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    return "bfloat16" if cpu_flags() & {"avx512_bf16", "amx_bf16"} else "float32"
 
 
 def reduce_precision(network: TPFNetwork, dtype: torch.dtype) -> None:
@@ -34,3 +37,19 @@ def products_in(dtype: torch.dtype, device: torch.device) -> torch.autocast:
     """The context in which the encoder and the head of such a network run; nothing changes for float32."""
     # Nothing is left to cache, and what is cached while a CUDA graph is captured does not outlive the capture.
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False)
+
+
+@contextlib.contextmanager
+def full_float32() -> Iterator[None]:
+    """Convolutions of float32 inside are computed in it: on a GPU PyTorch's default for them is TF32, of 10 bits.
+
+    The setting is the process's, so it is as it was before again afterwards; a CUDA graph keeps what it was captured
+    with. Matrix products have a setting of their own, whose default is float32.
+    """
+    cudnn = torch.backends.cudnn
+    before = cudnn.allow_tf32
+    cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32 = before

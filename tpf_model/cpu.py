@@ -1,0 +1,17 @@
+"""What Linux says of the CPU, in /proc/cpuinfo; nothing elsewhere."""
+
+from pathlib import Path
+
+
+def cpu_flags() -> set[str]:
+    """The instruction sets by Linux's names: "avx512_bf16", "amx_bf16" and so on."""
+    return set((cpu_field("flags") or cpu_field("Features")).split())  # x86, ARM
+
+
+def cpu_field(name: str) -> str:
+    """The first such field, empty where there is none."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == name), "")
