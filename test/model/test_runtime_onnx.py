@@ -217,3 +217,9 @@ def test_a_package_that_is_missing_is_named(monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ValueError, match=f"pip install {package}$"):
         open_session("tiny", runtime="onnx", weights="random")
+
+
+def test_a_pytorch_whose_exporter_fails_is_named(network, monkeypatch):
+    monkeypatch.setattr(torch, "__version__", type(torch.__version__)("2.4.1+cu121"))
+    with pytest.raises(ValueError, match="needs PyTorch 2.5 or newer, this is 2.4.1"):
+        export_onnx(network, {})

@@ -31,10 +31,12 @@ def export_onnx(network: TPFNetwork, provenance: dict, precision: str = "float32
     (1, 1, G, G), size and offset (1, 2, G, G), see `head.py`; all float32, whatever is between them. precision: of
     `onnx_file.PRECISIONS`; "int8" is that of `quantise_products`, the head stays in float32.
 
-    ValueError for another precision, or where the package onnx is missing.
+    ValueError for another precision, or where the package onnx is missing or PyTorch too old.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"an ONNX file cannot have precision {precision!r}; known: {', '.join(PRECISIONS)}")
+    if torch.__version__ < (2, 5):  # before, its exporter did not know the attention's scale as a number
+        raise ValueError(f"export needs PyTorch 2.5 or newer, this is {torch.__version__}: pip install -U torch")
     onnx = _import_onnx()
     if precision == "float32":
         model = onnx.load_from_string(_trace(network, torch.float32))
