@@ -44,7 +44,8 @@ def gpu_floor(cost: AdapterCost, device: torch.device) -> float:
     ValueError where PyTorch does not know the device's clocks.
     """
     properties = torch.cuda.get_device_properties(device)
-    clocks = properties.clock_rate * 1e3, properties.memory_clock_rate * 1e3  # Hz
+    # Hz; PyTorch before 2.7 has neither, and some drivers tell 0.
+    clocks = [1e3 * getattr(properties, name, 0) for name in ("clock_rate", "memory_clock_rate")]
     if not all(clocks):
         raise ValueError(f"PyTorch does not know the clocks of {properties.name}")
     exponentials = properties.multi_processor_count * _EXPONENTIALS_A_CLOCK * clocks[0]

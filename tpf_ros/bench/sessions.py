@@ -7,7 +7,9 @@ import torch
 
 from tpf_model.fusion import PixelFusionAdapter
 from tpf_model.runtime import TPFSession, open_session
+from tpf_model.runtime.cuda_graph import capture
 from tpf_model.runtime.in_parts import SessionInParts
+from tpf_model.runtime.precision import full_float32
 from tpf_model.selective_scan import resolve_backend
 from tpf_model.tracker import Tracker
 from tpf_model.weights import RANDOM, shipped_weights
@@ -51,7 +53,8 @@ def encoder_call(session: TPFSession) -> Callable[[], object]:
 def adapter_call(
     token_stride: int, scan: str, device: torch.device | str, compiled: bool = False
 ) -> Callable[[], object]:
-    """Fuse a search crop that is on the device already, `compiled` by torch.compile or not.
+    """Fuse a search crop that is on the device already, `compiled` by torch.compile or not; on a GPU as a CUDA graph:
+    launched one by one, the kernels would be waiting for the CPU.
 
     NotMeasured where the scan's backend cannot run there.
     """
@@ -62,7 +65,8 @@ def adapter_call(
     adapter = PixelFusionAdapter(token_stride, scan).eval().to(device)
     adapter = torch.compile(adapter) if compiled else adapter
     visible, thermal = torch.rand(2, 1, 3, SEARCH_SIZE, SEARCH_SIZE, device=device)
-    return torch.inference_mode()(functools.partial(adapter, visible, thermal))
+    call = full_float32()(torch.inference_mode()(functools.partial(adapter, visible, thermal)))
+    return capture(call, torch.cuda.Stream(visible.device)) if visible.device.type == "cuda" else call
 
 
 def label(session: TPFSession) -> str:
