@@ -75,26 +75,41 @@ def test_a_cpu_without_bfloat16_keeps_to_float32_by_any_pytorch(monkeypatch, fla
     assert resolve_precision("auto", torch.device("cpu")) == precision
 
 
+def convolves_in_tf32():
+    cudnn = torch.backends.cudnn
+    return cudnn.conv.fp32_precision == "tf32" if hasattr(cudnn, "conv") else cudnn.allow_tf32
+
+
 def test_float32_convolutions_are_not_left_to_tf32_and_the_setting_is_given_back(session):
     graph = CudaGraphSession(*load_network("tiny", "random"), "cpu", "float32")
     frame, crop, straight = Frame(VISIBLE, THERMAL), Crop(0, 0, 256, 256), Registration.identity()
     seen = []
     hook = register_module_forward_pre_hook(
-        lambda module, _: seen.append(torch.backends.cudnn.allow_tf32) if isinstance(module, nn.Conv2d) else None
+        lambda module, _: seen.append(convolves_in_tf32()) if isinstance(module, nn.Conv2d) else None
     )
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = True  # PyTorch's default
+    assert convolves_in_tf32()  # PyTorch's default
     try:
         for one in (session, graph):
             template = one.embed(frame, Crop(0, 0, 128, 128), straight)
             one.locate(template, template, frame, crop, straight, np.ones((16, 16), np.float32))
             one.fuse(VISIBLE, THERMAL)
-            assert torch.backends.cudnn.allow_tf32
+            assert convolves_in_tf32() and torch.backends.cudnn.allow_tf32
     finally:
         hook.remove()
-        torch.backends.cudnn.allow_tf32 = before
     # Stems, decoder and patches of template and search, the head's 15, and those of the image that is fused alone.
     assert seen == [False] * 2 * (4 + 4 + 15 + 3)
+
+
+def test_the_newer_setting_of_convolutions_may_be_in_use(session):
+    if not hasattr(torch.backends.cudnn, "conv"):
+        pytest.skip("PyTorch 2.9 has it")
+    conv = torch.backends.cudnn.conv
+    before, conv.fp32_precision = conv.fp32_precision, "ieee"
+    try:
+        session.fuse(VISIBLE, THERMAL)
+        assert conv.fp32_precision == "ieee"
+    finally:
+        conv.fp32_precision = before
 
 
 def test_a_network_in_memory_can_be_run():

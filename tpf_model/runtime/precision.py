@@ -47,9 +47,13 @@ def full_float32() -> Iterator[None]:
     with. Matrix products have a setting of their own, whose default is float32.
     """
     cudnn = torch.backends.cudnn
-    before = cudnn.allow_tf32
-    cudnn.allow_tf32 = False
+    if hasattr(cudnn, "conv"):  # PyTorch 2.9: once a program has used this setting, the older one raises errors
+        setting, name, wanted = cudnn.conv, "fp32_precision", "ieee"
+    else:
+        setting, name, wanted = cudnn, "allow_tf32", False
+    before = getattr(setting, name)
+    setattr(setting, name, wanted)
     try:
         yield
     finally:
-        cudnn.allow_tf32 = before
+        setattr(setting, name, before)
