@@ -55,7 +55,9 @@ def test_rows_of_the_cpu_are_measured(rows):
         at_most = row["bound"] == "<="
         assert row["passed"] == (row["value"] <= row["target"] if at_most else row["value"] >= row["target"])
     times = rows["cpu.frame_rate"]["parts"]
-    assert {"eager PyTorch (ms)", "adapter alone, blocked PyTorch (ms)", "adapter alone, our kernel (ms)"} < set(times)
+    assert {"eager PyTorch (ms)", "PyTorch float32, our kernel (ms)"} < set(times)
+    stages = rows["cpu.adapter_share"]["parts"]
+    assert 0 < stages["adapter, PyTorch, our kernel (ms)"] < stages["frame, ours (ms)"]
     assert rows["start.cpu"]["value"] > 0
 
 

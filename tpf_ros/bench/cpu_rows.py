@@ -1,15 +1,20 @@
 """Rows of a CPU: `tiny`'s fusion adapter and frame, and the encoder and head in 8 bit."""
 
+import numpy as np
+
 from tpf_model.timing.side_by_side import time_side_by_side
 from tpf_model.timing.spread import Spread
+from tpf_model.timing.stages import time_stages
 from tpf_model.timing.threads import pinned_threads
 from tpf_ros.bench.conditions import Conditions
 from tpf_ros.bench.row import Measured, NotMeasured, Results, Target
-from tpf_ros.bench.sessions import EAGER, INT8, adapter_call, encoder_call, frame_call, open_here
+from tpf_ros.bench.sessions import EAGER, INT8, encoder_call, frame_call, open_here
 
-FRAME = (
+ADAPTER = (
     Target("cpu.adapter_against_eager", "tiny's fusion adapter: eager blocked PyTorch's time / ours", "x", ">=", 10),
     Target("cpu.adapter_share", "its time / that of tiny's whole frame", "share", "<=", 0.15),
+)
+FRAME = (
     Target("cpu.frame_rate", "whole tiny frame, two cores, batch 1", "FPS", ">=", 25),
     Target("cpu.frame_against_eager", "whole tiny frame: eager PyTorch's time / ours", "x", ">=", 3),
     Target("cpu.int8_frame_rate", "whole tiny frame, encoder in 8 bit", "FPS", ">=", 25),
@@ -20,13 +25,32 @@ INT8_TIME = tuple(
     for model in ("tiny", "small")
 )
 
+_FRAMES = 10  # in a row: after the other one's the first finds its caches cold
 _PLAIN, _INT8 = "eager PyTorch", "ONNX Runtime int8"
 _FLOATING = {  # our ways, of which a row takes the fastest
     "PyTorch float32, our kernel": {"runtime": "eager", "precision": "float32"},
     "PyTorch bfloat16, our kernel": {"runtime": "eager", "precision": "bfloat16"},
     "ONNX Runtime float32, our kernel": {"runtime": "onnx", "precision": "float32"},
 }
-_BLOCKED, _NATIVE = "adapter alone, blocked PyTorch", "adapter alone, our kernel"
+_OURS = "PyTorch, our kernel"
+
+
+def measure_adapter(conditions: Conditions) -> Results:
+    """The adapter where it runs, between the other stages of real frames, with the images' way from 8 bit."""
+    device, ways = conditions.cpu(), {_PLAIN: EAGER, _OURS: {"runtime": "eager", "scan": "native"}}
+    with pinned_threads(conditions.threads):
+        sessions = {name: open_here("tiny", "cpu", conditions, **how) for name, how in ways.items()}
+        calls = {name: frame_call(session) for name, session in sessions.items()}
+        rounds = [
+            {name: time_stages(sessions[name], call, "cpu", _FRAMES) for name, call in calls.items()}
+            for _ in range(conditions.rounds[0])
+        ]
+    adapter = {name: np.array([np.median(stages[name]["fuse"]) for stages in rounds]) for name in ways}
+    frame = np.array([np.median(sum(stages[_OURS].values())) for stages in rounds])
+    parts = {f"adapter, {name} (ms)": 1e3 * float(np.median(seconds)) for name, seconds in adapter.items()}
+    parts["frame, ours (ms)"] = 1e3 * float(np.median(frame))
+    ratios = adapter[_PLAIN] / adapter[_OURS], adapter[_OURS] / frame
+    return {target.name: Measured(Spread.of(ratio), device, parts) for target, ratio in zip(ADAPTER, ratios)}
 
 
 def measure_frame(conditions: Conditions) -> Results:
@@ -37,11 +61,6 @@ def measure_frame(conditions: Conditions) -> Results:
         for name, how in {_PLAIN: EAGER, **_FLOATING, _INT8: INT8}.items():
             try:
                 calls[name] = frame_call(open_here("tiny", "cpu", conditions, **how))
-            except NotMeasured as reason:
-                refused[name] = reason
-        for name, scan in ((_BLOCKED, "blocked"), (_NATIVE, "native")):
-            try:
-                calls[name] = adapter_call(4, scan, "cpu")
             except NotMeasured as reason:
                 refused[name] = reason
         times = time_side_by_side(calls, "cpu", conditions.seconds, conditions.rounds)
@@ -55,8 +74,8 @@ def measure_frame(conditions: Conditions) -> Results:
         missing = refused.get(above) or refused.get(below)
         return missing or Measured(times.ratio(above, below), f"{device}: {below}", parts)
 
-    results = (ratio(_BLOCKED, _NATIVE), ratio(_NATIVE, ours), rate(ours), ratio(_PLAIN, ours), rate(_INT8))
-    return dict(zip((target.name for target in FRAME), (*results, ratio(_PLAIN, _INT8)), strict=True))
+    results = rate(ours), ratio(_PLAIN, ours), rate(_INT8), ratio(_PLAIN, _INT8)
+    return dict(zip((target.name for target in FRAME), results, strict=True))
 
 
 def measure_int8(conditions: Conditions) -> Results:

@@ -21,6 +21,7 @@ EXPERIMENTS = (
     Experiment(gpu_rows.ADAPTER, gpu_rows.measure_adapter),
     Experiment(gpu_rows.FRAME, gpu_rows.measure_frame),
     Experiment(gpu_rows.MEMORY, gpu_rows.measure_memory),
+    Experiment(cpu_rows.ADAPTER, cpu_rows.measure_adapter),
     Experiment(cpu_rows.FRAME, cpu_rows.measure_frame),
     Experiment(cpu_rows.INT8_TIME, cpu_rows.measure_int8),
     Experiment(accuracy_rows.INT8_SR, accuracy_rows.measure),
