@@ -1,5 +1,6 @@
 """One quick run of all rows that a CPU can measure, and what is made of rows."""
 
+import argparse
 import json
 import shutil
 from dataclasses import replace
@@ -9,7 +10,7 @@ import cv2
 import pytest
 
 from tpf_ros import cli
-from tpf_ros.bench import accuracy_rows, suite
+from tpf_ros.bench import accuracy_rows, command, suite
 from tpf_ros.bench.conditions import Conditions
 from tpf_ros.bench.report import BEGIN, END
 from tpf_ros.bench.row import Measured, NotMeasured, Target, to_json
@@ -202,6 +203,14 @@ def test_what_cannot_be_used_is_an_error_that_names_it(tmp_path, capsys, argumen
     assert cli.main(["bench", *(argument.format(folder=tmp_path) for argument in arguments)]) == 2
     assert said in capsys.readouterr().err
     assert (tmp_path / "page.md").read_text() == "no place for a table\n"
+
+
+def test_an_option_that_is_given_again_adds_to_the_first():
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    args = parser.parse_args("--clips a --clips b c --only cpu --only gpu --from d --from e".split())
+    assert args.clips == [Path("a"), Path("b"), Path("c")] and args.only == ["cpu", "gpu"]
+    assert args.earlier == [Path("d"), Path("e")]
 
 
 @pytest.mark.parametrize("arguments", [["--threads", "0"], ["--tolerance", "-1"], ["--tolerance", "much"]])

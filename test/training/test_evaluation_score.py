@@ -201,6 +201,12 @@ def test_results_of_two_trackers_in_a_folder_are_not_taken_for_one(truth, result
     assert score(capsys, *arguments[:-1], results)[0] == 0
 
 
+def test_results_that_are_given_again_are_added(truth, results, tmp_path, capsys):
+    again = "--results", f"first={results}", "--results", f"second={results}"
+    status, shown, _ = score(capsys, "--dataset", "rgbt210", "--gt", truth, *again)
+    assert status == 0 and "first" in shown and "second" in shown
+
+
 def test_files_of_times_are_no_results(truth, results, capsys):
     for name in NAMES:
         write(results / f"{name}_time.txt", np.full((4, 1), 0.1))

@@ -14,7 +14,10 @@ GROUPS = "cpu, gpu, start, error"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     measuring = parser.add_argument_group("measuring")
-    measuring.add_argument("--only", nargs="+", default=[], metavar="NAME", help=f"rows or groups: {GROUPS}")
+    # Extended, so that nothing is lost where an option is given again.
+    measuring.add_argument(
+        "--only", nargs="+", action="extend", default=[], metavar="NAME", help=f"rows or groups: {GROUPS}"
+    )
     measuring.add_argument("--quick", action="store_true", help="few repetitions: for a look, not for a report")
     measuring.add_argument("--device", default="auto", help="auto (the CPU, and a GPU if any), cpu, cuda, cuda:N")
     measuring.add_argument("--threads", type=_count, default=2, metavar="N", help="on the CPU (default: %(default)s)")
@@ -22,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--clips",
         type=Path,
         nargs="+",
+        action="extend",
         default=[],
         metavar="DIR",
         help="labelled clips (visible.mp4, thermal.mp4, <target>.csv): what int8 costs in accuracy, in minutes",
@@ -31,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="earlier",
         type=Path,
         nargs="+",
+        action="extend",
         metavar="FILE",
         help="measure nothing: take the rows of earlier runs' JSON files, the later ones' where several have one",
     )

@@ -34,6 +34,7 @@ def add_result_arguments(parser: argparse.ArgumentParser, root: str, root_help: 
         "--results",
         required=True,
         nargs="+",
+        action="extend",  # so that no tracker is lost where the option is given again
         metavar="[NAME=]DIR",
         help="a tracker's files <sequence>.txt, x y w h (or four corners) a line; several trackers: several folders",
     )
