@@ -18,10 +18,9 @@ from tpf_training.evaluation.feature_sheet import FORMATS, draw_sheet
 from tpf_training.evaluation.one_pass import EvaluationError
 from tpf_training.evaluation.output_folder import make_folder
 from tpf_training.evaluation.pair_folder import find_pairs
+from tpf_training.evaluation.show_report import INCOMPLETE
 from tpf_training.evaluation.training_checkpoint import load_checkpoint
 from tpf_training.evaluation.views import View, clip_views, open_network, still_view
-
-INCOMPLETE = 1  # exit status: a still could not be shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

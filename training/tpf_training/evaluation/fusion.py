@@ -1,7 +1,6 @@
 """`tpf-eval fusion`: EN, SF, MI, MSE, PSNR and SSIM of fused images, our models' and others', side by side."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -24,10 +23,8 @@ from tpf_training.evaluation.fusion_metrics.structural_similarity import WINDOW
 from tpf_training.evaluation.fusion_report import Measured, as_document, make_report, write_csv
 from tpf_training.evaluation.one_pass import EvaluationError
 from tpf_training.evaluation.pair_folder import PairFolder, find_pairs
-from tpf_training.evaluation.table import as_markdown, as_text
+from tpf_training.evaluation.show_report import INCOMPLETE, show_report
 from tpf_training.evaluation.tracker_options import whole_number
-
-INCOMPLETE = 1  # exit status: something could not be measured
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,13 +56,7 @@ def run(args: argparse.Namespace) -> int:
     check_folders(args.json, args.csv, args.markdown)
     pairs = find_pairs(args.pairs)
     report = measure(_fusers(args), pairs)
-    print(as_document(report, as_text))
-    if args.json:
-        args.json.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
-    if args.csv:
-        write_csv(report, args.csv)
-    if args.markdown:
-        args.markdown.write_text(as_document(report, as_markdown) + "\n")
+    show_report(report, args, as_document, write_csv)
     failed = len(report["failed"]) + sum(len(fusion["failed"]) for fusion in report["fusions"].values())
     if failed:
         print(f"tpf-eval fusion: {failed} image(s) or pair(s) could not be measured, see above", file=sys.stderr)

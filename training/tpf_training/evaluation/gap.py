@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +17,10 @@ from tpf_training.evaluation.gap_plot import FORMATS, draw_gaps
 from tpf_training.evaluation.gap_report import as_document, write_csv
 from tpf_training.evaluation.one_pass import EvaluationError
 from tpf_training.evaluation.pair_folder import PairFolder, find_pairs
-from tpf_training.evaluation.table import as_markdown, as_text
+from tpf_training.evaluation.show_report import INCOMPLETE, show_report
 from tpf_training.evaluation.tracker_options import whole_number
 from tpf_training.evaluation.views import View, clip_views, open_network, still_view
 
-INCOMPLETE = 1  # exit status: an image could not be used
 FEWEST = 8  # pairs: fewer can change places in too few ways to say what is noise
 
 
@@ -99,13 +97,7 @@ def run(args: argparse.Namespace) -> int:
             for model, inputs_gaps in gaps.items()
         },
     }
-    print(as_document(report, as_text))
-    if args.json:
-        args.json.write_text(json.dumps(report, indent=1) + "\n")
-    if args.csv:
-        write_csv(report, args.csv)
-    if args.markdown:
-        args.markdown.write_text(as_document(report, as_markdown) + "\n")
+    show_report(report, args, as_document, write_csv)
     if args.plot:
         draw_gaps(report, args.plot)
     if failed:

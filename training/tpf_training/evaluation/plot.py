@@ -7,7 +7,8 @@ from pathlib import Path
 from tpf_training.evaluation.output_folder import make_folder
 from tpf_training.evaluation.plot_figures import draw_figures, frame_rates, left_out
 from tpf_training.evaluation.plot_style import FORMATS, ground, lines, save
-from tpf_training.evaluation.score import GT_HELP, INCOMPLETE, add_result_arguments, score_arguments
+from tpf_training.evaluation.score import GT_HELP, add_result_arguments, score_arguments
+from tpf_training.evaluation.show_report import INCOMPLETE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,9 +9,10 @@ from tpf_training.evaluation.report_content import report_content
 from tpf_training.evaluation.report_folder import ReportFolder
 from tpf_training.evaluation.report_page import render_page
 from tpf_training.evaluation.report_run import read_run
-from tpf_training.evaluation.score import INCOMPLETE, add_result_arguments, score_arguments
+from tpf_training.evaluation.score import add_result_arguments, score_arguments
 from tpf_training.evaluation.sequence_list import ALL
 from tpf_training.evaluation.sequences import find_openers
+from tpf_training.evaluation.show_report import INCOMPLETE
 from tpf_training.evaluation.tracker_options import whole_number
 
 

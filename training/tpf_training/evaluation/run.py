@@ -19,10 +19,11 @@ from tpf_training.evaluation.result_files import TIMES, damage_file, result_file
 from tpf_training.evaluation.run_jobs import Job, open_tracker, run_jobs
 from tpf_training.evaluation.run_record import device_name, join_run, tracker_record
 from tpf_training.evaluation.run_shares import Rank, share_of, this_rank
-from tpf_training.evaluation.score import INCOMPLETE, choose_benchmark, score_folders
+from tpf_training.evaluation.score import choose_benchmark, score_folders
 from tpf_training.evaluation.score_report import as_document
 from tpf_training.evaluation.sequence_list import ALL
 from tpf_training.evaluation.sequences import DATASETS, Opener, find_openers
+from tpf_training.evaluation.show_report import INCOMPLETE
 from tpf_training.evaluation.table import as_text
 from tpf_training.evaluation.tracker_options import add_tracker_options, tracker_settings, whole_number
 

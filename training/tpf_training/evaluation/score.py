@@ -1,7 +1,6 @@
 """`tpf-eval score`: any tracker's result files against a benchmark's true boxes, by the benchmark's own rules."""
 
 import argparse
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,9 @@ from tpf_training.evaluation.one_pass import EvaluationError
 from tpf_training.evaluation.result_files import name_results, read_result
 from tpf_training.evaluation.score_report import TrackerTallies, as_document, make_report, write_csv
 from tpf_training.evaluation.sequence_list import ALL
-from tpf_training.evaluation.table import as_markdown, as_text
+from tpf_training.evaluation.show_report import INCOMPLETE, show_report
 from tpf_training.evaluation.tally import tally
 
-INCOMPLETE = 1  # exit status: something could not be scored
 GT_HELP = "the benchmark's true boxes as published, without images; of folder and clips with them"
 
 
@@ -49,13 +47,7 @@ def add_result_arguments(parser: argparse.ArgumentParser, root: str, root_help: 
 def run(args: argparse.Namespace) -> int:
     check_folders(args.json, args.csv, args.markdown)
     report = score_arguments(args).report
-    print(as_document(report, as_text))
-    if args.json:
-        args.json.write_text(json.dumps(report, indent=1) + "\n")
-    if args.csv:
-        write_csv(report, args.csv)
-    if args.markdown:
-        args.markdown.write_text(as_document(report, as_markdown) + "\n")
+    show_report(report, args, as_document, write_csv)
     failed = sum(len(tracker["failed"]) for tracker in report["trackers"].values())
     if failed:
         print(f"tpf-eval score: {failed} result(s) could not be scored, see above", file=sys.stderr)
