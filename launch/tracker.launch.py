@@ -20,7 +20,7 @@ ACTIVE = b"ready: waiting for images"  # what the node says in its log
 ARGUMENTS = {
     "namespace": ("", "of the node and of its topics"),
     "params_file": ("", "parameter file, see config/"),
-    "model": ("", "model variant: `tpf info`"),
+    "model": ("", "auto, or a model variant: `tpf info`"),
     "device": ("", "auto, cpu, cuda or cuda:N"),
     "visible_image": ("", "topic of the visible images, without /compressed; default: visible/image"),
     "thermal_image": ("", "topic of the thermal images, without /compressed; default: thermal/image"),

@@ -7,6 +7,9 @@ from importlib import resources
 
 import yaml
 
+AUTO = "auto"  # as a model: the weights file's own, or without a file `default_model`
+_DEFAULT_MODELS = {"cpu": "tiny", "cuda": "small"}  # by the kind of device: on a CPU `small` is slower than a camera
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -61,6 +64,11 @@ def variant_names() -> list[str]:
     """Names of the variants that ship, e.g. ['base', 'small', 'tiny']."""
     folder = resources.files("tpf_model") / "variants"
     return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+
+
+def default_model(device: str) -> str:
+    """The variant that `AUTO` stands for where no weights file says it. device: "cpu", "cuda" or "cuda:N"."""
+    return _DEFAULT_MODELS[device.partition(":")[0]]
 
 
 def load_variant(name: str) -> ModelConfig:

@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from tpf_model.config import ModelConfig, load_variant
+from tpf_model.config import AUTO, ModelConfig, default_model, load_variant
 from tpf_model.network import TPFNetwork
 
 RANDOM = "random"
@@ -39,18 +39,18 @@ def save_network(network: TPFNetwork, path: Path | str, provenance: dict) -> Non
 
 
 def load_network(
-    model: str | None = "small", weights: Path | str | None = None, scan: str = "auto"
+    model: str = AUTO, weights: Path | str | None = None, scan: str = "auto", device: str = "cpu"
 ) -> tuple[TPFNetwork, dict]:
     """Build the variant `model` in float32 on the CPU, in eval mode, and return it with its weights' provenance.
 
-    model: None for whatever network the file `weights` holds, which need not be one of the variants. weights: a
-    safetensors file, None for the file that ships with `model`, or "random" for an untrained network with a fixed
-    seed. Raises ValueError for an unknown model, WeightsError for a file that is missing, damaged or does not fit the
-    model.
+    model: "auto" for whatever network the file `weights` holds, which need not be one of the variants, and without a
+    file for the `default_model` of `device`, on which it is to run. weights: a safetensors file, None for the file
+    that ships with the model, or "random" for an untrained network with a fixed seed. Raises ValueError for an unknown
+    model, WeightsError for a file that is missing, damaged or does not fit the model.
     """
-    if model is None and weights in (None, RANDOM):
-        raise ValueError("without a model a weights file is needed, to say which model it holds")
-    config = None if model is None else load_variant(model)
+    if model == AUTO and (not weights or weights == RANDOM):
+        model = default_model(device)
+    config = None if model == AUTO else load_variant(model)
     if weights == RANDOM:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)

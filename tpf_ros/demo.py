@@ -5,6 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from tpf_model.config import AUTO
 from tpf_ros.bag_writer import Stream, write_bag
 from tpf_ros.clip import CLIP
 from tpf_ros.command_error import CommandError
@@ -28,7 +29,7 @@ OUTPUTS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("demo_output"), help="default: %(default)s")
-    parser.add_argument("--model", default="small", help="default: %(default)s")
+    parser.add_argument("--model", default=AUTO, help="see the node's parameter; default: %(default)s")
     parser.add_argument(
         "--param", action="append", metavar="NAME:=VALUE", help="a parameter of the node; may be repeated"
     )

@@ -7,7 +7,7 @@ import math
 import os
 from pathlib import Path
 
-from tpf_model.config import variant_names
+from tpf_model.config import AUTO, variant_names
 from tpf_ros.clip import CLIP
 from tpf_ros.command_error import CommandError
 
@@ -17,7 +17,12 @@ _STEPS = 12  # frames of the check
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=FORMATS, default="onnx", help="default: %(default)s")
-    parser.add_argument("--model", default="small", help=f"one of: {', '.join(variant_names())} (default: small)")
+    parser.add_argument(
+        "--model",
+        default=AUTO,
+        help=f"one of: {', '.join(variant_names())}; auto (default): that of --weights, without a file tiny for CPUs "
+        "(onnx in float32 or int8) and small for GPUs (float16, tensorrt)",
+    )
     parser.add_argument("--weights", metavar="FILE", help="weights instead of those that ship; 'random': untrained")
     parser.add_argument(
         "--precision",
@@ -59,12 +64,13 @@ def _export(args: argparse.Namespace) -> None:
     if args.format == "tensorrt":
         require_tensorrt()
     frames = read_labelled_frames(args.check, _STEPS)
-    network, provenance = load_network(args.model, args.weights)
+    network, provenance = load_network(args.model, args.weights, device=runs_on(args.format, precision))
+    model = network.config.name
     file = export_onnx(network, provenance, precision)
-    exported = OnnxSession(file, f"the export of model {args.model!r}")
+    exported = OnnxSession(file, f"the export of model {model!r}")
     exact, limits = EagerSession(network, provenance, "cpu", "float32"), LIMITS[precision]
     differences = compare_sessions(exact, exported, *frames)
-    title = f"{args.model} in {precision} against eager float32, {_STEPS} frames of {args.check}"
+    title = f"{model} in {precision} against eager float32, {_STEPS} frames of {args.check}"
     print(_table(differences, limits, title))
     failed = differences.above(limits)
     if failed:
@@ -82,6 +88,11 @@ def _precision(args: argparse.Namespace) -> str:
     if args.precision not in (None, *known):
         raise ValueError(f"--precision {args.precision}: format {args.format} has {', '.join(known)}")
     return args.precision or known[0]
+
+
+def runs_on(kind: str, precision: str) -> str:
+    """The kind of device that a file of the format `kind` is for."""
+    return "cuda" if kind == "tensorrt" or precision == "float16" else "cpu"
 
 
 def _check_out(args: argparse.Namespace) -> None:

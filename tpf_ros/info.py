@@ -4,12 +4,14 @@ import argparse
 import json
 from pathlib import Path
 
-from tpf_model.config import ModelConfig, variant_names
+from tpf_model.config import AUTO, ModelConfig, variant_names
 from tpf_ros.command_error import CommandError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", default="small", help=f"one of: {', '.join(variant_names())} (default: small)")
+    parser.add_argument(
+        "--model", default=AUTO, help=f"one of: {', '.join(variant_names())}; see the node's parameter (default: auto)"
+    )
     parser.add_argument("--weights", help="weights file instead of the one that ships, or 'random' for none")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument("--runtime", default="auto", help="auto, eager, cuda_graph or onnx (default: auto)")
@@ -27,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def describe(
-    model: str = "small",
+    model: str = AUTO,
     weights: str | Path | None = None,
     device: str = "auto",
     runtime: str = "auto",
@@ -40,7 +42,7 @@ def describe(
     from tpf_model.runtime import open_session
     from tpf_model.weights import RANDOM, shipped_weights
 
-    shipped = weights is None and shipped_weights(model).is_file()
+    shipped = weights is None and (model == AUTO or shipped_weights(model).is_file())
     session = open_session(model, device, runtime, weights or (None if shipped else RANDOM), precision=precision)
     info = session.info
     return {

@@ -120,7 +120,7 @@ class TrackerNode(LifecycleNode):
     def _configure(self) -> None:
         begin = time.monotonic()
         settings = self._parameter_set.settings()
-        self.get_logger().info(f"loading model {settings.model}, weights {settings.weights or 'as shipped'}")
+        self.get_logger().info(f"loading the model, weights {settings.weights or 'as shipped'}")
         session = open_session(
             settings.model,
             settings.device,

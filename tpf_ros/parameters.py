@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tpf_model.config import variant_names
+from tpf_model.config import AUTO, variant_names
 from tpf_model.normalise import ThermalNormaliser
 from tpf_model.registration import Registration
 from tpf_model.runtime import RUNTIMES
@@ -203,7 +203,13 @@ def _group(kind: type) -> Any:
 class Settings:
     """All parameters of the node, checked as a set. See `parameters()` for their ROS names."""
 
-    model: str = _parameter("small", "Model variant, see `tpf info`.", live=False)
+    model: str = _parameter(
+        AUTO,
+        "Model variant, see `tpf info`; auto: the one that the `weights` file holds, without a file tiny on a CPU and "
+        "small on a GPU.",
+        choices=(AUTO, *variant_names()),
+        live=False,
+    )
     weights: str = _parameter(
         "",
         "Weights file (.safetensors, or .onnx of `tpf export`); empty: the ones that ship; random: untrained, for "
@@ -296,17 +302,12 @@ def _build(values: dict[str, Any]) -> tuple[Settings, list[str]]:
         except ValueError as error:  # a rule of the group's own
             problems.append(str(error))
     settings = Settings(**arguments)
-    for check in (_check_model, _check_policy, make_normaliser, _check_registration):
+    for check in (_check_policy, make_normaliser, _check_registration):
         try:
             check(settings)
         except ValueError as error:
             problems.append(str(error))
     return settings, problems
-
-
-def _check_model(settings: Settings) -> None:
-    if settings.model not in variant_names():
-        raise ValueError(f"model is {settings.model!r}, must be one of: {', '.join(variant_names())}")
 
 
 def _check_policy(settings: Settings) -> None:

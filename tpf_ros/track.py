@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     inputs.add_argument("--fps", type=_rate, default=30.0, help="frames a second of a folder of frames (default: 30)")
     model = parser.add_argument_group("model")
     model.add_argument("--params-file", metavar="YAML", help="the node's parameters: model, sync, registration, ...")
-    model.add_argument("--model", help="model variant, see `tpf info` (default: small)")
+    model.add_argument("--model", help="model variant, see `tpf info` (default: auto)")
     model.add_argument("--weights", metavar="FILE", help="weights instead of those that ship; 'random': untrained")
     model.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
     outputs = parser.add_argument_group("output (existing files are replaced)")

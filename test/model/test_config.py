@@ -1,5 +1,5 @@
 import pytest
-from tpf_model.config import ModelConfig, load_variant, variant_names
+from tpf_model.config import ModelConfig, default_model, load_variant, variant_names
 
 SIZES = {"name": "x", "width": 64, "depth": 1, "heads": 1, "head_channels": 8}
 
@@ -10,6 +10,11 @@ def test_every_variant_that_ships_loads():
         config = load_variant(name)
         assert config.name == name
         assert ModelConfig.from_dict(config.to_dict()) == config
+
+
+@pytest.mark.parametrize("device, model", [("cpu", "tiny"), ("cuda", "small"), ("cuda:1", "small")])
+def test_a_cpu_gets_the_model_that_is_fast_enough_and_a_gpu_the_better_one(device, model):
+    assert default_model(device) == model
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones():

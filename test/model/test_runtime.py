@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from tpf_model.config import load_variant
 from tpf_model.crop import Crop
 from tpf_model.frame import Frame
 from tpf_model.registration import Registration
@@ -151,6 +152,12 @@ def test_a_gpu_that_is_not_there_is_an_error_that_says_so():
     absent = f"cuda:{torch.cuda.device_count()}"
     with pytest.raises(ValueError, match=f"device '{absent}'"):
         open_session("tiny", device=absent, weights="random")
+
+
+@pytest.mark.parametrize("runtime", ["auto", "onnx"])
+def test_a_session_on_the_cpu_is_of_the_model_that_is_fast_enough_and_says_so(runtime):
+    session = open_session(device="cpu", runtime=runtime)
+    assert session.config == load_variant("tiny") and session.info.model == "tiny"
 
 
 def test_a_missing_weights_file_is_named(tmp_path):

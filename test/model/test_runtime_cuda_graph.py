@@ -188,6 +188,11 @@ def test_a_gpu_gets_graphs_by_default_and_a_frame_allocates_nothing_new(frames):
 
 
 @needs_cuda
+def test_a_gpu_gets_the_larger_model_by_default():
+    assert open_session(device="cuda", weights="random").info.model == "small"
+
+
+@needs_cuda
 def test_graphs_run_in_another_thread_than_the_one_that_made_them(both, frames):
     expected, _ = locate(both[1], frames[1], true_boxes()[1])
     with ThreadPoolExecutor(1) as pool:

@@ -91,7 +91,7 @@ def test_a_target_is_tracked_to_the_same_boxes_through_a_change_of_the_template(
 def test_a_file_needs_nothing_beside_it(files, eager, tmp_path):
     path = tmp_path / "tracker.onnx"
     path.write_bytes(files["int8"])
-    for runtime, model in (("onnx", "tiny"), ("auto", None)):
+    for runtime, model in (("onnx", "tiny"), ("auto", "auto")):
         info = open_session(model, runtime=runtime, weights=path).info
         assert (info.model, info.runtime, info.precision, info.device) == ("tiny", "onnx", "int8", "cpu")
         assert (info.weights, info.parameters, info.scan) == (eager.info.weights, eager.info.parameters, "native")

@@ -108,9 +108,14 @@ def test_a_file_says_which_network_it_holds(tmp_path):
     path = tmp_path / "some.safetensors"
     config = dataclasses.replace(load_variant("tiny"), fusion="addition")  # not one of the variants
     save_network(TPFNetwork(config), path, {"step": 1})
-    network, provenance = load_network(None, path)
+    network, provenance = load_network("auto", path, device="cuda")  # not the default model of any device
     assert network.config == config and provenance == {"step": 1}
     with pytest.raises(WeightsError, match="holds another model: fusion=addition"):
         load_network("tiny", path)
-    with pytest.raises(ValueError, match="a weights file is needed"):
-        load_network(None)
+
+
+@pytest.mark.parametrize("weights", [None, RANDOM])
+def test_without_a_file_the_device_decides_which_network_it_is(weights):
+    for device, model in (("cpu", "tiny"), ("cuda:0", "small")):
+        assert load_network(weights=weights, device=device)[0].config == load_variant(model)
+    assert load_network(weights=weights)[0].config == load_variant("tiny")

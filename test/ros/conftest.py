@@ -65,7 +65,7 @@ def start_tracker(ros, tmp_path_factory):
 class TrackerProcess:
     """The node's process, and a rclpy node of this process that hears and calls it.
 
-    The default model is the smallest, untrained: what these tests ask needs no tracking skill.
+    The default model, untrained: what these tests ask needs no tracking skill.
     """
 
     def __init__(self, ros, namespace: str, folder: Path, parameters: dict, arguments: list[str]):
@@ -85,7 +85,7 @@ class TrackerProcess:
         self.subscribe(TrackedTarget, "target", self.targets.append)
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, QoSProfile(depth=10))
         self.log_file = folder / "node.log"
-        values = {"model": "tiny", "weights": "random", **parameters}
+        values = {"weights": "random", **parameters}
         command = [sys.executable, "-m", "tpf_ros", "--ros-args", "-r", f"__ns:={namespace}", *arguments]
         for name, value in values.items():
             command += ["-p", f"{name}:={str(value).lower() if isinstance(value, bool) else value}"]

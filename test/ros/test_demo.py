@@ -12,7 +12,8 @@ from tpf_ros import cli
 
 def test_the_demo_makes_everything_it_says(tmp_path, domain_id):
     out = tmp_path / "demo_output"
-    arguments = ["--out", str(out), "--model", "tiny", "--param", "weights:=random", "--first", "118", "--last", "160"]
+    arguments = ["--out", str(out), "--first", "118", "--last", "160"]
+    arguments += ["--param", "weights:=random", "--param", "device:=cpu"]
     process = subprocess.run(
         [sys.executable, "-m", "tpf_ros.cli", "demo", *arguments],
         env={**os.environ, "ROS_DOMAIN_ID": str(domain_id)},
@@ -26,6 +27,7 @@ def test_the_demo_makes_everything_it_says(tmp_path, domain_id):
         assert name in process.stdout
     summary = json.loads((out / "summary.json").read_text())
     assert summary["frames"]["sent"] == 43
+    assert summary["node"]["model"] == "tiny"
     assert summary["iou_live"]["frames"] == 38  # 123..160: after the initial frame 122
 
 

@@ -5,22 +5,29 @@ import subprocess
 import sys
 
 import pytest
+from tpf_model.config import default_model
 from tpf_model.runtime.export_check import LIMITS, Differences
 
 from tpf_ros import cli
 from tpf_ros.clip import CLIP
+from tpf_ros.export import FORMATS, runs_on
 
 
 def test_what_is_exported_is_checked_and_runs(tmp_path, capsys):
     out = tmp_path / "tiny.onnx"
-    assert cli.main(["export", "--model", "tiny", "--precision", "int8", "--out", str(out)]) == 0
+    assert cli.main(["export", "--precision", "int8", "--out", str(out)]) == 0
     said = capsys.readouterr().out
     assert "tiny in int8 against eager float32" in said and str(out) in said and "median box" in said
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.onnx"]
-    assert cli.main(["info", "--model", "tiny", "--weights", str(out), "--runtime", "onnx", "--json"]) == 0
+    assert cli.main(["info", "--weights", str(out), "--runtime", "onnx", "--json"]) == 0
     description = json.loads(capsys.readouterr().out)
     assert (description["runtime"], description["precision"], description["device"]) == ("onnx", "int8", "cpu")
     assert description["weights"]["step"] > 0
+
+
+def test_files_for_a_gpu_are_of_the_larger_model_by_default():
+    models = {(kind, p): default_model(runs_on(kind, p)) for kind, precisions in FORMATS.items() for p in precisions}
+    assert {way for way, model in models.items() if model == "tiny"} == {("onnx", "float32"), ("onnx", "int8")}
 
 
 def test_an_export_that_differs_too_much_is_an_error_and_not_written(tmp_path, monkeypatch, capsys):

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from tpf_model.weights import shipped_weights
 
 from tpf_ros import cli
 
@@ -22,6 +23,14 @@ def test_base_has_the_published_size(capsys):
     assert all(type(count) is int for count in counts.values())
     assert description["tokens"] == {"template": 64, "dynamic": 64, "search": 256, "total": 384}
     assert description["sizes"]["token_stride"] == 1 and description["sizes"]["search_size"] == 256
+
+
+@pytest.mark.parametrize(
+    ("arguments", "model"), [([], "tiny"), (["--weights", str(shipped_weights("small"))], "small")], ids=["cpu", "file"]
+)
+def test_without_a_model_it_is_that_of_the_weights_file_or_the_one_for_a_cpu(capsys, arguments, model):
+    description = info(capsys, *arguments)
+    assert description["model"] == model and description["weights"]["settings"]["model"] == model
 
 
 def test_it_says_how_the_model_runs_here_and_what_its_weights_are(capsys):

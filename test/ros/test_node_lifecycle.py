@@ -33,11 +33,11 @@ def test_parameters_that_were_wrong_from_the_start_are_put_right_one_by_one(trac
     assert "unknown parameter 'tracker.lost_afetr'; did you mean 'tracker.lost_after'?" in tracker.log()
     assert "sync.max_difference" in refusal(tracker)
     assert tracker.set_parameters(sync__max_difference=0.03)[0].successful
-    assert "'enormous'" in (text := refusal(tracker)) and "base, small, tiny" in text
+    assert "'enormous'" in (text := refusal(tracker)) and "auto, base, small, tiny" in text
     level = lambda: tracker.levels["tracker"]
     tracker.until(lambda: level()[0] == b"\x02" and "enormous" in level()[1], "no error in the diagnostics")
     assert not tracker.set_parameters(model="huge")[0].successful
-    assert tracker.set_parameters(model="tiny")[0].successful
+    assert tracker.set_parameters(model="auto")[0].successful
 
 
 def test_weights_that_cannot_be_used_are_named(tracker, tmp_path):

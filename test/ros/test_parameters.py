@@ -22,7 +22,7 @@ def test_the_defaults_are_valid_and_described():
 def test_all_problems_are_named_at_once():
     wrong = {"model": "huge", "sync__max_difference": -1.0, "thermal__percentiles": [98.0, 2.0], "devise": "cpu"}
     found = " | ".join(problems(**wrong))
-    assert "'huge'" in found and "base, small, tiny" in found
+    assert "'huge'" in found and "auto, base, small, tiny" in found
     assert "sync.max_difference is -1" in found and "0 to 10" in found
     assert "percentiles" in found
     assert "did you mean 'device'" in found

@@ -85,7 +85,7 @@ def test_the_model_that_ships_follows_people_whom_smoke_hides_from_the_visible_c
     truth = CLIP / f"{person}.csv"
     last = max(read_ground_truth(truth))
     inputs = ["--visible", VISIBLE, "--thermal", THERMAL, "--gt", truth, "--end", last, "--device", "cpu"]
-    done = tpf("track", *inputs, "--out", tmp_path / "boxes.csv")
+    done = tpf("track", *inputs, "--model", "small", "--out", tmp_path / "boxes.csv")
     assert done.returncode == 0, done.stderr
     overlap = compare(read_boxes(tmp_path / "boxes.csv"), read_ground_truth(truth))
     assert overlap.frames > 80 and overlap.mean_iou >= 0.5, done.stdout
@@ -262,7 +262,7 @@ GOOD = {"visible": VISIBLE, "thermal": THERMAL, "init": "300,150,80,200", "out":
         ({"start": 9999}, "frame 9999 is beyond the last one: there are"),
         ({"start": 5, "end": 4}, "--end 4 is before --start 5"),
         ({"fps": 0}, "--fps: '0' must be a number of frames a second, > 0"),
-        ({"model": "huge"}, "model is 'huge', must be one of: base, small, tiny"),
+        ({"model": "huge"}, "model is 'huge', must be one of: auto, base, small, tiny"),
         ({"weights": "nowhere.safetensors"}, "weights file nowhere.safetensors does not exist"),
         ({"weights": "notes.md"}, "weights file notes.md is not a readable safetensors file"),
         ({"device": "tpu"}, "unknown device 'tpu'"),

@@ -329,7 +329,8 @@ def test_diagnostics_say_what_runs_and_how_fast(tracker):
     tracker.diagnostics.clear()
     tracker.pump(lambda: tracker.diagnostics.get("state") == "TRACKING", "no diagnostics of the state")
     values = tracker.diagnostics
-    assert (values["model"], values["device"], values["runtime"]) == ("tiny", "cpu", "eager")
+    assert (values["model"], values["device"], values["runtime"]) == ("tiny", "cpu", "eager")  # not "auto"
+    assert "model tiny on cpu" in tracker.log()
     assert "random" in values["weights"]
     latencies = [float(values[f"latency p{percent} (ms)"]) for percent in (50, 95, 99)]
     assert sorted(latencies) == latencies

@@ -151,7 +151,7 @@ def test_a_comparison_is_told_as_text_json_and_markdown(data_root, single, rando
 
 
 def test_another_process_gives_the_same_scores(walk, random_weights):
-    entrant = TPFEntrant("mine", None, random_weights, threads=1)
+    entrant = TPFEntrant("mine", "auto", random_weights, threads=1)
     (here,), (there,) = (evaluate_all([entrant], [walk.head(3)], workers=workers) for workers in (1, 2))
     assert (here.entrant, here.sequence) == (there.entrant, there.sequence) == ("mine", "walk/A")
     np.testing.assert_array_equal(here.scores.overlaps, there.scores.overlaps)

@@ -58,7 +58,7 @@ def plan(data_root, tmp_path):
 
 
 def weights_of(folder):
-    return load_network(None, folder / "weights.safetensors")[0].state_dict()
+    return load_network(weights=folder / "weights.safetensors")[0].state_dict()
 
 
 def test_a_run_that_was_killed_goes_on_to_the_same_weights(plan, data_root, tmp_path):

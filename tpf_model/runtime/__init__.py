@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tpf_model.config import AUTO
 from tpf_model.crop import Crop
 from tpf_model.frame import Frame
 from tpf_model.registration import Registration
@@ -22,7 +23,7 @@ __all__ = ["RUNTIMES", "Located", "SessionInfo", "TPFSession", "Template", "fuse
 
 
 def open_session(
-    model: str | None = "small",
+    model: str = AUTO,
     device: str = "auto",
     runtime: str = "auto",
     weights: Path | str | None = None,
@@ -57,7 +58,7 @@ def open_session(
 
 
 def _open_with_pytorch(
-    model: str | None, device: str, runtime: str, weights: Path | str | None, scan: str, precision: str
+    model: str, device: str, runtime: str, weights: Path | str | None, scan: str, precision: str
 ) -> EagerSession:
     if precision not in ("auto", *PRECISIONS):
         hint = "; runtime 'onnx' has it" if precision in ONNX_PRECISIONS else ""
@@ -66,7 +67,7 @@ def _open_with_pytorch(
         raise ValueError(f"weights file {weights} is an exported one, which runtime 'onnx' runs, not {runtime!r}")
     chosen = _resolve_device(device)
     make_session = _resolve_runtime(runtime, chosen)
-    network, provenance = load_network(model, weights, scan)
+    network, provenance = load_network(model, weights, scan, str(chosen))
     return make_session(network, provenance, chosen, precision, scan)
 
 

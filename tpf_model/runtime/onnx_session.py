@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tpf_model.config import load_variant
+from tpf_model.config import AUTO, load_variant
 from tpf_model.runtime.fuse import fuse_images
 from tpf_model.runtime.in_parts import SessionInParts
 from tpf_model.runtime.onnx_export import export_onnx
@@ -60,7 +60,7 @@ class OnnxSession(SessionInParts):
 
 
 def open_onnx_session(
-    model: str | None, weights: Path | str | None, threads: int = 1, scan: str = "auto", precision: str = "auto"
+    model: str, weights: Path | str | None, threads: int = 1, scan: str = "auto", precision: str = "auto"
 ) -> OnnxSession:
     """The session of an exported file, where `weights` ends in .onnx, else of weights that are exported in memory.
 
@@ -71,9 +71,10 @@ def open_onnx_session(
     if not is_exported(weights):
         network, provenance = load_network(model, weights, scan)
         chosen = "float32" if precision == "auto" else precision
-        return OnnxSession(export_onnx(network, provenance, chosen), f"the export of {weights or model}", threads, scan)
+        name = f"the export of {weights or network.config.name}"
+        return OnnxSession(export_onnx(network, provenance, chosen), name, threads, scan)
     name = f"weights file {weights}"
-    wanted = None if model is None else load_variant(model)
+    wanted = None if model == AUTO else load_variant(model)
     try:
         file = Path(weights).read_bytes()
     except OSError as error:

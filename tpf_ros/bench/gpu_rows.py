@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from tpf_model.config import load_variant
+from tpf_model.config import AUTO, load_variant
 from tpf_model.network import TPFNetwork
 from tpf_model.runtime import TPFSession
 from tpf_model.timing.cost import adapter_cost, gpu_floor
@@ -89,7 +89,7 @@ def _open_without_adapter(device: torch.device, conditions: Conditions) -> TPFSe
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "addition.safetensors")
         save_network(TPFNetwork(config), file, {"source": "random, untrained"})
-        return open_here(None, device, conditions, runtime=_RUNTIME, weights=file)
+        return open_here(AUTO, device, conditions, runtime=_RUNTIME, weights=file)
 
 
 def measure_memory(conditions: Conditions) -> Results:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import torch
 
+from tpf_model.config import AUTO
 from tpf_model.fusion import PixelFusionAdapter
 from tpf_model.runtime import TPFSession, open_session
 from tpf_model.runtime.cuda_graph import capture
@@ -23,9 +24,9 @@ EAGER = {"runtime": "eager", "precision": "float32", "scan": "blocked"}
 INT8 = {"runtime": "onnx", "precision": "int8"}
 
 
-def open_here(model: str | None, device: torch.device | str, conditions: Conditions, **choices) -> TPFSession:
+def open_here(model: str, device: torch.device | str, conditions: Conditions, **choices) -> TPFSession:
     """`open_session`, untrained where no weights ship; NotMeasured where it cannot run here."""
-    if model is not None:
+    if model != AUTO:
         choices.setdefault("weights", None if shipped_weights(model).is_file() else RANDOM)
     try:
         return open_session(model, str(device), threads=conditions.threads, **choices)

@@ -29,7 +29,7 @@ def start_network(config: FinetuneConfig) -> tuple[TPFNetwork, dict]:
         origins["weights"] = origin(path)
     elif start.larger is not None:
         path = weights_file(start.larger)
-        larger, _ = load_network(None, path)
+        larger, _ = load_network(weights=path)
         try:
             select_weights(network, larger)
         except ValueError as error:
@@ -54,7 +54,7 @@ def weights_file(name: str) -> Path:
 
 def load_whole(network: TPFNetwork, path: Path) -> None:
     """Load a network of the same model; the adapter keeps its own weights where either has none."""
-    source, _ = load_network(None, path)
+    source, _ = load_network(weights=path)
     if dataclasses.replace(source.config, fusion=network.config.fusion) != network.config:
         raise WeightsError(f"weights file {path} is of model {source.config.name!r}, not {network.config.name!r}")
     network.encoder.load_state_dict(source.encoder.state_dict())

@@ -19,7 +19,7 @@ class Teacher(nn.Module):
 
     def __init__(self, weights: Path, student: TPFNetwork):
         super().__init__()
-        network, _ = load_network(None, weights)
+        network, _ = load_network(weights=weights)
         self.network = network.requires_grad_(False)
         ours, theirs = student.config, network.config
         if any(getattr(ours, key) != getattr(theirs, key) for key in ("template_size", "search_size", "patch")):

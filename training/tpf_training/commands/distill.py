@@ -43,7 +43,7 @@ def distill(config: DistillConfig, resume: bool = False) -> None:
     tracker = None
     if config.weighting == ADAPTIVE:
         path = weights_file(config.auxiliary)
-        tracker, _ = load_network(None, path)
+        tracker, _ = load_network(weights=path)
         origins["auxiliary tracker"] = origin(path)
     weighting = ExpertWeighting(source.experts, config.weighting, tracker, config.temperature)
     shares = {"rgbt_pairs": 1.0}

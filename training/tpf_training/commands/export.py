@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     if args.out.suffix != ".safetensors":
         raise SystemExit(f"tpf-train export: --out {args.out} must end in .safetensors")
-    network, provenance = load_network(None, args.weights)
+    network, provenance = load_network(weights=args.weights)
     if args.scores:
         try:
             provenance = provenance | {"scores": json.loads(args.scores.read_text())}

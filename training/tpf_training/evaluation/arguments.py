@@ -4,16 +4,16 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from tpf_model.config import variant_names
+from tpf_model.config import AUTO, variant_names
 from tpf_training.evaluation.one_pass import EvaluationError
 
 
 @dataclass(frozen=True)
 class NamedModel:
-    """A model of ours: the variant `model` with its shipped weights, or, with `model` None, what `weights` holds."""
+    """A model of ours: the variant `model` with its shipped weights, or, with `model` AUTO, what `weights` holds."""
 
     name: str
-    model: str | None
+    model: str
     weights: Path | None
 
 
@@ -38,7 +38,7 @@ def add_models(group: argparse._ActionsContainer) -> None:
 
 def named_models(args: argparse.Namespace) -> list[NamedModel]:
     models = [NamedModel(model, model, None) for model in args.model]
-    return models + [NamedModel(name, None, file) for name, file in args.weights]
+    return models + [NamedModel(name, AUTO, file) for name, file in args.weights]
 
 
 def add_files(group: argparse._ActionsContainer, kinds: tuple[str, ...] = ("json", "csv", "markdown")) -> None:

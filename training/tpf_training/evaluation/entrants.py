@@ -14,13 +14,13 @@ from tpf_training.evaluation.tpf_tracker import NO_UPDATES, TPFTracker
 
 @dataclass(frozen=True)
 class TPFEntrant:
-    """One of our models: the variant `model` with its shipped weights, or, with `model` None, what `weights` holds.
+    """One of our models: the variant `model` with its shipped weights, or, with `model` AUTO, what `weights` holds.
 
     ndtu: whether the dynamic template is updated. runtime, precision, device, threads: see `open_session`.
     """
 
     name: str
-    model: str | None
+    model: str
     weights: Path | None = None
     ndtu: bool = True
     runtime: str = "auto"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tpf_model.config import AUTO
 from tpf_training.datasets.record import DatasetError
 from tpf_training.evaluation.clips import VideoSequence
 from tpf_training.evaluation.degradation import Degradation
@@ -33,7 +34,7 @@ def evaluate(
     sequences: as `read_paired` and `read_single` give them. ndtu: whether the dynamic template is updated. frames: of
     each sequence, only the first so many. EvaluationError for weights that cannot be used.
     """
-    entrant = TPFEntrant(weights.stem, None, weights, ndtu)
+    entrant = TPFEntrant(weights.stem, AUTO, weights, ndtu)
     tracker = entrant.open()
     sequences = [sequence.head(frames) if frames else sequence for sequence in sequences]
     runs = ((sequence, run_one_pass(tracker, sequence)) for sequence in sequences)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from tpf_model.config import variant_names
+from tpf_model.config import AUTO, variant_names
 from tpf_model.weights import shipped_weights
 from tpf_training.datasets.record import DatasetError
 from tpf_training.evaluation.benchmarks import Benchmark
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     clash = next((name for name in openers if f"{name}{TIMES}" in openers), None)
     if clash:
         raise EvaluationError(f"{clash}{TIMES}.txt would hold the times of {clash} and the boxes of another sequence")
-    entrant = TPFEntrant(tracker, args.model, args.weights, **{**tracker_settings(args), "device": devices[0]})
+    entrant = TPFEntrant(tracker, args.model or AUTO, args.weights, **{**tracker_settings(args), "device": devices[0]})
     info = open_tracker(entrant).info
     settings = {
         "dataset": args.dataset,
