@@ -1,4 +1,5 @@
-"""Triton kernels of whole ViM blocks, for inference; `vim_triton.py` launches them, `vim.py` is the definition.
+"""Triton kernels of whole ViM blocks; `vim_triton.py` launches them, `vim.py` is the definition. Their gradients are in
+`vim_triton_backward.py`, which shares the pieces.
 
 The scan is that of `selective_scan/triton_kernels.py`, whose words are used here. Everything between a block's tokens
 and its result is computed from the tokens in each pass, so that only states at tiles' ends are ever written. Several
@@ -18,18 +19,18 @@ TAPS = tl.constexpr(4)
 
 
 @triton.jit
-def _table(pointer, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+def table(pointer, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     """A matrix (ROWS, COLUMNS) of the weights."""
     return tl.load(pointer + tl.arange(0, ROWS)[:, None] * COLUMNS + tl.arange(0, COLUMNS)[None, :])
 
 
 @triton.jit
-def _row(pointer, COLUMNS: tl.constexpr):
-    return tl.load(pointer + tl.arange(0, COLUMNS))
+def vector(pointer, SIZE: tl.constexpr):
+    return tl.load(pointer + tl.arange(0, SIZE))
 
 
 @triton.jit
-def _silu(x):
+def silu(x):
     return x / (1 + tl.exp2(x * -1.4426950408889634))
 
 
@@ -44,7 +45,17 @@ def _softplus(x):
 
 
 @triton.jit
-def _taps(tokens, at_token, length, half_stride, weights, C: tl.constexpr, HALF: tl.constexpr):
+def scan_positions(direction, tile, tiles, T: tl.constexpr):
+    """Positions in the sequence of a tile's tokens in the order of the scan, (T,), and of their taps, (T, 4). In the
+    backward direction the first ones of the first tile lie behind the sequence's end.
+    """
+    sign = 1 - 2 * direction
+    step = direction * (tiles * T - 1) + sign * (tile * T + tl.arange(0, T))
+    return step, step[:, None] - sign * tl.arange(0, TAPS)[None, :]
+
+
+@triton.jit
+def load_taps(tokens, at_token, length, half_stride, weights, C: tl.constexpr, HALF: tl.constexpr):
     """Normalised tokens of each row's taps, (T, 4 C); zeros outside the sequence. at_token: (T, 4)."""
     c = tl.arange(0, C)
     inside = ((at_token >= 0) & (at_token < length))[:, :, None]
@@ -57,34 +68,43 @@ def _taps(tokens, at_token, length, half_stride, weights, C: tl.constexpr, HALF:
 
 
 @triton.jit
-def _operands(taps, inside, weights, E: tl.constexpr, N: tl.constexpr):
-    """Of one direction of the scan: delta and delta * u (T, E), B and C (T, N), and the direct path D * u (T, E)."""
-    TAP_CHANNELS: tl.constexpr = taps.shape[1]
-    W = weights
-    conv_bias = W + TAP_CHANNELS * E
-    P = conv_bias + E
-    delta_bias = P + E * E
-    B = delta_bias + E
-    C = B + E * N
-    D = C + E * N
-    u = _silu(product(taps, _table(W, TAP_CHANNELS, E)) + _row(conv_bias, E)[None, :])
-    delta = _softplus(product(u, _table(P, E, E)) + _row(delta_bias, E)[None, :])
-    delta = tl.where(inside[:, None], delta, 0.0)
-    return delta, delta * u, product(u, _table(B, E, N)), product(u, _table(C, E, N)), u * _row(D, E)[None, :]
-
-
-@triton.jit
-def _gate_and_out(weights, C: tl.constexpr, E: tl.constexpr):
+def gate_and_out(weights, C: tl.constexpr, E: tl.constexpr):
     """Where the gate's and the out-projection's weights are, behind norm's two rows."""
     return weights + 2 * C, weights + 2 * C + TAPS * C * E
 
 
 @triton.jit
-def _direction(weights, direction, C: tl.constexpr, E: tl.constexpr, N: tl.constexpr):
-    """Where a direction's weights are: after those that both share."""
+def direction_weights(weights, direction, C: tl.constexpr, E: tl.constexpr, N: tl.constexpr):
+    """Where a direction's weights are, behind those that both share: W, bias of the convolution, P, bias of delta, of
+    B, of C, and D.
+    """
     SHARED: tl.constexpr = 2 * C + TAPS * C * E + E * 16
     ONE: tl.constexpr = TAPS * C * E + 3 * E + E * E + 2 * E * N
-    return weights + SHARED + direction * ONE
+    W = weights + SHARED + direction * ONE
+    conv_bias = W + TAPS * C * E
+    P = conv_bias + E
+    delta_bias = P + E * E
+    to_B = delta_bias + E
+    to_C = to_B + E * N
+    return W, conv_bias, P, delta_bias, to_B, to_C, to_C + E * N
+
+
+@triton.jit
+def operands(taps, inside, weights, direction, C: tl.constexpr, E: tl.constexpr, N: tl.constexpr):
+    """Of one direction of the scan: u before SiLU, u, delta before softplus, delta (T, E each), B and C (T, N each)."""
+    W, conv_bias, P, delta_bias, to_B, to_C, _ = direction_weights(weights, direction, C, E, N)
+    convolved = product(taps, table(W, TAPS * C, E)) + vector(conv_bias, E)[None, :]
+    u = silu(convolved)
+    step = product(u, table(P, E, E)) + vector(delta_bias, E)[None, :]
+    delta = tl.where(inside[:, None], _softplus(step), 0.0)
+    return convolved, u, step, delta, product(u, table(to_B, E, N)), product(u, table(to_C, E, N))
+
+
+@triton.jit
+def direct_weights(weights, direction, C: tl.constexpr, E: tl.constexpr, N: tl.constexpr):
+    """A direction's D, (E,)."""
+    _, _, _, _, _, _, D = direction_weights(weights, direction, C, E, N)
+    return vector(D, E)
 
 
 @triton.jit
@@ -114,13 +134,10 @@ def vim_local_kernel(
         at = row.to(tl.int64) * tiles + tile
         tl.store(local + at * N * E + at_state, state)
         tl.store(elapsed + at * E + e, since)
-        step = tile * T + tl.arange(0, T)
-        taps = step[:, None] - tl.arange(0, TAPS)[None, :]
-        if direction == 1:
-            step, taps = tiles * T - 1 - step, tiles * T - 1 - taps
-        taps = _taps(tokens, taps, length, half_stride, weights, C, HALF)
-        delta, x, B, _, _ = _operands(taps, step < length, _direction(weights, direction, C, E, N), E, N)
-        state, passed = tile_end(state, x, B, delta, ahead, decay_rates)
+        step, taps = scan_positions(direction, tile, tiles, T)
+        taps = load_taps(tokens, taps, length, half_stride, weights, C, HALF)
+        _, u, _, delta, B, _ = operands(taps, step < length, weights, direction, C, E, N)
+        state, passed = tile_end(state, delta * u, B, delta, ahead, decay_rates)
         since += passed
     at = row.to(tl.int64) * spans + span
     tl.store(end + at * N * E + at_state, state)
@@ -151,22 +168,21 @@ def vim_output_kernel(
         step, sign, order = t, 1, tile
         if direction == 1:
             step, sign, order = 2 * tile * T + T - 1 - t, -1, tiles - 1 - tile
-        taps = _taps(tokens, step[:, None] - sign * tap, length, half_stride, weights, C, HALF)
-        own = _direction(weights, direction, C, E, N)
-        delta, x, B_t, C_t, direct = _operands(taps, step < length, own, E, N)
+        taps = load_taps(tokens, step[:, None] - sign * tap, length, half_stride, weights, C, HALF)
+        _, u, _, delta, B_t, C_t = operands(taps, step < length, weights, direction, C, E, N)
         decay_rates = tl.load(rates + direction * N * E + at_state)
         entry = tile_entry(local, elapsed, carry, decay_rates, 2 * index + direction, order, tiles, SPAN)
         decay = tl.exp2(delta[:, None, :] * decay_rates[None])
-        h = tile_states(entry, decay, x[:, None, :] * B_t[:, :, None])
-        out = tl.sum(h * C_t[:, :, None], 1) + direct
+        h = tile_states(entry, decay, (delta * u)[:, None, :] * B_t[:, :, None])
+        out = tl.sum(h * C_t[:, :, None], 1) + u * direct_weights(weights, direction, C, E, N)[None, :]
         y += tl.where(direction == 1, flipped(out, E), out)
 
-    taps = _taps(tokens, t[:, None] - tap, length, half_stride, weights, C, HALF)
-    into_gate, out_of = _gate_and_out(weights, C, E)
-    gate = _silu(product(taps, _table(into_gate, TAPS * C, E)))
+    taps = load_taps(tokens, t[:, None] - tap, length, half_stride, weights, C, HALF)
+    into_gate, out_of = gate_and_out(weights, C, E)
+    gate = silu(product(taps, table(into_gate, TAPS * C, E)))
     c = tl.arange(0, 16)[None, :]
     here = inside[:, None] & (c < C)
-    added = product(y * gate, _table(out_of, E, 16))
+    added = product(y * gate, table(out_of, E, 16))
     token = tl.load(tokens + (t[:, None] + c // HALF * half_stride) * HALF + c % HALF, here, 0.0)
     block = block ^ (c & 1) if SWAP else block
     tl.store(result + ((batch * blocks + block) * length + t[:, None]) * C + c, token + added, here)
