@@ -128,6 +128,7 @@ class _Launch:
         """Gradients to tokens, weights and rates. gradient: to the result. carried: of the forward pass."""
         from tpf_model.vim_triton_backward import (
             vim_local_gradient_kernel,
+            vim_projection_gradient_kernel,
             vim_scan_gradient_kernel,
             vim_token_gradient_kernel,
         )
@@ -137,10 +138,13 @@ class _Launch:
         in_spans = constants | {"SPAN": self.spans.length}
         share = -(-self.spans.tiles * self.programs // _SHARES)  # tiles
         shares = -(-self.spans.tiles // share)
-        y, to_conv = (gradient.new_empty(self.spans.rows, self.layout.shape[2], self.inner) for _ in range(2))
+        length, states = self.layout.shape[2], self.rates.shape[1]
+        y, to_u, to_step = (gradient.new_empty(self.spans.rows, length, self.inner) for _ in range(3))
+        to_B, to_C = (gradient.new_empty(self.spans.rows, length, states) for _ in range(2))
         to_tokens = torch.empty_like(self.tokens)
         to_weights = gradient.new_zeros(self.programs, shares, self.weights.shape[1])  # the gate has no later taps
-        to_rates = gradient.new_empty(self.programs, shares, 2, *self.rates.shape[1:])
+        to_rates = gradient.new_empty(self.programs, shares, 2, states, self.inner)
+        sizes = *self.sizes, share
         with torch.cuda.device_of(gradient):
             carried_back = self.spans.carried(
                 self.rates,
@@ -149,13 +153,15 @@ class _Launch:
                 ),
             )
             vim_scan_gradient_kernel[shares, self.spans.rows](
-                *operands, *carried, *carried_back, y, to_conv, to_weights, to_rates, *self.sizes, share,
+                *operands, *carried, *carried_back, y, to_u, to_step, to_B, to_C, to_weights, to_rates, *sizes,
                 **in_spans, num_warps=self.inner // 4,
             )  # fmt: skip
+            vim_projection_gradient_kernel[shares, self.spans.rows](
+                self.tokens, self.weights, to_u, to_step, to_B, to_C, to_weights, *sizes, **self.constants, num_warps=4
+            )
             vim_token_gradient_kernel[shares, self.programs](
-                self.tokens, self.weights, gradient, y, to_conv, to_tokens, to_weights, *self.sizes, share,
-                **constants, num_warps=4,
-            )  # fmt: skip
+                self.tokens, self.weights, gradient, y, to_u, to_tokens, to_weights, *sizes, **constants, num_warps=4
+            )
         to_weights, to_rates = (x.unflatten(0, (-1, len(self.weights))).sum((0, 2)) for x in (to_weights, to_rates))
         return to_tokens, to_weights, to_rates.flatten(0, 1)
 

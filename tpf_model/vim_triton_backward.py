@@ -17,6 +17,7 @@ import triton.language as tl
 from tpf_model.selective_scan.triton_kernels import flipped, product, tile_end, tile_entry, tile_states
 from tpf_model.vim_triton_kernels import (
     TAPS,
+    convolution,
     direct_weights,
     direction_weights,
     gate_and_out,
@@ -27,6 +28,8 @@ from tpf_model.vim_triton_kernels import (
     table,
     vector,
 )
+
+LN_2 = tl.constexpr(0.6931471805599453)
 
 
 @triton.jit
@@ -92,7 +95,7 @@ def vim_local_gradient_kernel(
         tl.store(elapsed + at * E + e, since)
         step, taps = scan_positions(direction, tiles - 1 - tile, tiles, T)
         taps = load_taps(tokens, taps, length, half_stride, weights, C, HALF)
-        _, _, _, delta, _, C_t = operands(taps, step < length, weights, direction, C, E, N)
+        _, _, delta, _, C_t = operands(taps, step < length, weights, direction, C, E, N)
         arriving = _arriving(gradient, batch, block, blocks, step, length, C, SWAP)
         state, passed = tile_end(state, _to_scan(arriving, taps, weights, C, E), C_t, delta, ahead, decay_rates)
         since += passed
@@ -104,44 +107,39 @@ def vim_local_gradient_kernel(
 @triton.jit
 def vim_scan_gradient_kernel(
     tokens, weights, rates, gradient, local, elapsed, carry, local_g, elapsed_g, carry_g,
-    y, to_conv, to_weights, to_rates, length, blocks, batch_stride, block_stride, half_stride, share,
+    y, to_u, to_step, to_B, to_C, to_weights, to_rates, length, blocks, batch_stride, block_stride, half_stride, share,
     T: tl.constexpr, C: tl.constexpr, HALF: tl.constexpr, E: tl.constexpr, N: tl.constexpr,
     WEIGHTS: tl.constexpr, SPAN: tl.constexpr, SWAP: tl.constexpr,
 ):  # fmt: skip
-    """y and the gradient to the convolution's result, (rows, L, E), for `vim_token_gradient_kernel`; gradients to a
-    direction's own weights but W, and to its rates; program (share of the tiles, row).
+    """y and gradients to the scan's operands: to u as far as it enters the scan, to delta before softplus, to B and C;
+    and those to its rates and D; program (share of the tiles, row).
 
-    share: tiles to a program. to_weights (B G, shares, WEIGHTS), to_rates (B G, shares, 2, N, E): each program's own.
+    y, to_u, to_step: (rows, L, E). to_B, to_C: (rows, L, N). share: tiles to a program. to_weights (B G, shares, WEIGHTS)
+    and to_rates (B G, shares, 2, N, E): each program's own.
     """
     row, part = tl.program_id(1), tl.program_id(0)
     direction, block, batch = row % 2, row // 2 % blocks, (row // 2 // blocks).to(tl.int64)
     tokens += (batch * batch_stride + block * block_stride) * HALF
     weights += block * WEIGHTS
     tiles = tl.cdiv(length, T)
-    e = tl.arange(0, E)
-    at_state = tl.arange(0, N)[:, None] * E + e[None, :]
+    e, n = tl.arange(0, E), tl.arange(0, N)
+    at_state = n[:, None] * E + e[None, :]
     decay_rates = tl.load(rates + (row % (2 * blocks)) * N * E + at_state)
-    natural = decay_rates * 0.6931471805599453
     D = direct_weights(weights, direction, C, E, N)
     # As a matrix, it makes each row the one before, and the first one 0.
     before = (tl.arange(0, T)[:, None] == tl.arange(0, T)[None, :] + 1).to(tl.float32)
-    _, _, P, _, to_B, to_C, _ = direction_weights(weights, direction, C, E, N)
-
-    sum_P = tl.zeros((E, E), tl.float32)
-    sum_B = tl.zeros((E, N), tl.float32)
-    sum_C = tl.zeros((E, N), tl.float32)
     sum_rates = tl.zeros((N, E), tl.float32)
-    sum_conv_bias = tl.zeros((E,), tl.float32)
-    sum_delta_bias = tl.zeros((E,), tl.float32)
     sum_D = tl.zeros((E,), tl.float32)
     for tile in range(part * share, tl.minimum(tiles, (part + 1) * share)):
         step, taps = scan_positions(direction, tile, tiles, T)
         inside = (step < length)[:, None]
         taps = load_taps(tokens, taps, length, half_stride, weights, C, HALF)
-        convolved, u, before_softplus, delta, B_t, C_t = operands(taps, step < length, weights, direction, C, E, N)
+        u, before_softplus, delta, B_t, C_t = operands(taps, step < length, weights, direction, C, E, N)
         arriving = _arriving(gradient, batch, block, blocks, step, length, C, SWAP)
         dy = _to_scan(arriving, taps, weights, C, E)
         x = delta * u
+        at = (row.to(tl.int64) * length + step[:, None]) * E + e[None, :]
+        at_projection = (row.to(tl.int64) * length + step[:, None]) * N + n[None, :]
 
         # What is left at a token of the state before it: kept = decay h_before = decay (kept_before + x_before
         # B_before). Not h less the token's own part, which would cancel digits.
@@ -150,8 +148,8 @@ def vim_scan_gradient_kernel(
         added = product(before, x)[:, None, :] * product(before, B_t)[:, :, None]
         kept = tile_states(entry, decay, decay * added)
         h = kept + x[:, None, :] * B_t[:, :, None]
-        dC = tl.sum(h * dy[:, None, :], 2)
-        out = tl.sum(h * C_t[:, :, None], 1) + u * D[None, :]
+        tl.store(to_C + at_projection, tl.sum(h * dy[:, None, :], 2), inside)
+        tl.store(y + at, tl.sum(h * C_t[:, :, None], 1) + u * D[None, :], inside)
 
         # The gradient to h, from the tile's last token to its first: g = C dy + decay_after g_after. What enters
         # already has that decay.
@@ -159,56 +157,87 @@ def vim_scan_gradient_kernel(
         decay_after = tl.exp2(product(before, flipped(delta, E))[:, None, :] * decay_rates[None])
         added = flipped(dy, E)[:, None, :] * flipped(C_t, N)[:, :, None]
         g = flipped(tile_states(exit, decay_after, added), N * E)
+        tl.store(to_B + at_projection, tl.sum(g * x[:, None, :], 2), inside)
         dx = tl.sum(g * B_t[:, :, None], 1)
-        dB = tl.sum(g * x[:, None, :], 2)
         exponent = g * kept  # gradient to delta * A
+        to_delta = u * dx + tl.sum(exponent * decay_rates[None], 1) * LN_2
+        tl.store(to_step + at, to_delta * _sigmoid(before_softplus), inside)
+        tl.store(to_u + at, delta * dx + D[None, :] * dy, inside)
         sum_rates += tl.sum(exponent * delta[:, None, :], 0)
-
-        d_step = (u * dx + tl.sum(exponent * natural[None], 1)) * _sigmoid(before_softplus)
-        d_step = tl.where(inside, d_step, 0.0)
-        du = delta * dx + D[None, :] * dy + product(d_step, _transposed(P, E, E))
-        du += product(dB, _transposed(to_B, E, N)) + product(dC, _transposed(to_C, E, N))
-        d_conv = du * _silu_slope(convolved)
-        at = (row.to(tl.int64) * length + step[:, None]) * E + e[None, :]
-        tl.store(y + at, out, inside)
-        tl.store(to_conv + at, d_conv, inside)
-
-        u_t = tl.trans(u)
-        sum_P += product(u_t, d_step)
-        sum_B += product(u_t, dB)
-        sum_C += product(u_t, dC)
-        sum_conv_bias += tl.sum(d_conv, 0)
-        sum_delta_bias += tl.sum(d_step, 0)
         sum_D += tl.sum(u * dy, 0)
 
     own = row // 2 * tl.num_programs(0) + part
-    tl.store(to_rates + (2 * own + direction) * N * E + at_state, sum_rates * 0.6931471805599453)
-    _, conv_bias, P, delta_bias, to_B, to_C, at_D = direction_weights(
-        to_weights + own.to(tl.int64) * WEIGHTS, direction, C, E, N
-    )
-    n = tl.arange(0, N)[None, :]
-    tl.store(conv_bias + e, sum_conv_bias)
-    tl.store(P + e[:, None] * E + e[None, :], sum_P)
-    tl.store(delta_bias + e, sum_delta_bias)
-    tl.store(to_B + e[:, None] * N + n, sum_B)
-    tl.store(to_C + e[:, None] * N + n, sum_C)
+    tl.store(to_rates + (2 * own + direction) * N * E + at_state, sum_rates * LN_2)
+    _, _, _, _, _, _, at_D = direction_weights(to_weights + own.to(tl.int64) * WEIGHTS, direction, C, E, N)
     tl.store(at_D + e, sum_D)
 
 
 @triton.jit
-def _conv_gradients(to_conv, row, t, sign, length, E: tl.constexpr):
-    """Of the convolution's results that a token is the first, second, ... tap of, the gradients, (T, 4 E)."""
-    at_token = t[:, None] + sign * tl.arange(0, TAPS)[None, :]
-    inside = ((at_token >= 0) & (at_token < length))[:, :, None]
-    at = (row.to(tl.int64) * length + at_token)[:, :, None] * E + tl.arange(0, E)[None, None, :]
-    return tl.reshape(tl.load(to_conv + at, inside, 0.0), (t.shape[0], TAPS * E))
+def vim_projection_gradient_kernel(
+    tokens, weights, to_u, to_step, to_B, to_C, to_weights, length, blocks,
+    batch_stride, block_stride, half_stride, share,
+    T: tl.constexpr, C: tl.constexpr, HALF: tl.constexpr, E: tl.constexpr, N: tl.constexpr, WEIGHTS: tl.constexpr,
+):  # fmt: skip
+    """Makes of `to_u` the gradient to the convolution's result, and gradients to a direction's weights but D; program
+    (share of the tiles, row). Arguments: as `vim_scan_gradient_kernel` wrote them; its tiles may have another T.
+    """
+    row, part = tl.program_id(1), tl.program_id(0)
+    direction, block, batch = row % 2, row // 2 % blocks, (row // 2 // blocks).to(tl.int64)
+    tokens += (batch * batch_stride + block * block_stride) * HALF
+    weights += block * WEIGHTS
+    e, n = tl.arange(0, E), tl.arange(0, N)
+    _, _, P, _, project_B, project_C, _ = direction_weights(weights, direction, C, E, N)
+    sum_W = tl.zeros((TAPS * C, E), tl.float32)
+    sum_P = tl.zeros((E, E), tl.float32)
+    sum_B = tl.zeros((E, N), tl.float32)
+    sum_C = tl.zeros((E, N), tl.float32)
+    sum_conv = tl.zeros((E,), tl.float32)
+    sum_step = tl.zeros((E,), tl.float32)
+    for tile in range(part * share, tl.minimum(tl.cdiv(length, T), (part + 1) * share)):
+        t = tile * T + tl.arange(0, T)
+        inside = (t < length)[:, None]
+        at_taps = t[:, None] - (1 - 2 * direction) * tl.arange(0, TAPS)[None, :]
+        taps = load_taps(tokens, at_taps, length, half_stride, weights, C, HALF)
+        convolved, u = convolution(taps, weights, direction, C, E, N)
+        at = (row.to(tl.int64) * length + t[:, None]) * E + e[None, :]
+        at_projection = (row.to(tl.int64) * length + t[:, None]) * N + n[None, :]
+        d_step = tl.load(to_step + at, inside, 0.0)
+        d_B = tl.load(to_B + at_projection, inside, 0.0)
+        d_C = tl.load(to_C + at_projection, inside, 0.0)
+        d_u = tl.load(to_u + at, inside, 0.0) + product(d_step, _transposed(P, E, E))
+        d_u += product(d_B, _transposed(project_B, E, N)) + product(d_C, _transposed(project_C, E, N))
+        d_conv = d_u * _silu_slope(convolved)
+        tl.store(to_u + at, d_conv, inside)
+        sum_W += product(tl.trans(taps), d_conv)
+        u = tl.trans(u)
+        sum_P += product(u, d_step)
+        sum_B += product(u, d_B)
+        sum_C += product(u, d_C)
+        sum_conv += tl.sum(d_conv, 0)
+        sum_step += tl.sum(d_step, 0)
+
+    own = to_weights + (row // 2 * tl.num_programs(0) + part).to(tl.int64) * WEIGHTS
+    W, conv_bias, P, delta_bias, project_B, project_C, _ = direction_weights(own, direction, C, E, N)
+    tl.store(W + tl.arange(0, TAPS * C)[:, None] * E + e[None, :], sum_W)
+    tl.store(conv_bias + e, sum_conv)
+    tl.store(P + e[:, None] * E + e[None, :], sum_P)
+    tl.store(delta_bias + e, sum_step)
+    tl.store(project_B + e[:, None] * N + n[None, :], sum_B)
+    tl.store(project_C + e[:, None] * N + n[None, :], sum_C)
 
 
 @triton.jit
-def _at_conv_weights(W, C: tl.constexpr, E: tl.constexpr):
-    """Where W, (4 C, E) in memory, is as (16, 4 E), channels by taps, and whether that is inside."""
-    c, column = tl.arange(0, 16)[:, None], tl.arange(0, TAPS * E)[None, :]
-    return W + (column // E * C + c) * E + column % E, (c < C) & (column >= 0)
+def _through_convolution(to_conv, weights, row, direction, t, length, C: tl.constexpr, E: tl.constexpr, N: tl.constexpr):
+    """The gradient to the normalised tokens by way of the convolution's results whose taps they are, (T, 16)."""
+    W, _, _, _, _, _, _ = direction_weights(weights, direction, C, E, N)
+    c, e = tl.arange(0, 16)[None, :], tl.arange(0, E)
+    summed = tl.zeros((t.shape[0], 16), tl.float32)
+    for tap in range(TAPS):
+        at = t + (1 - 2 * direction) * tap
+        inside = ((at >= 0) & (at < length))[:, None]
+        d_conv = tl.load(to_conv + (row.to(tl.int64) * length + at[:, None]) * E + e[None, :], inside, 0.0)
+        summed += product(d_conv, tl.load(W + (tap * C + c) * E + e[:, None], c < C, 0.0))
+    return summed
 
 
 @triton.jit
@@ -218,73 +247,55 @@ def vim_token_gradient_kernel(
     T: tl.constexpr, C: tl.constexpr, HALF: tl.constexpr, E: tl.constexpr, N: tl.constexpr,
     WEIGHTS: tl.constexpr, SWAP: tl.constexpr,
 ):  # fmt: skip
-    """Gradients to the tokens, as `tokens`, and to the weights that `vim_scan_gradient_kernel` has not; program (share of
-    the tiles, (batch entry, block)). y, to_conv: what that kernel wrote.
+    """Gradients to the tokens, laid out as they are, and to the weights that both directions share; program (share of
+    the tiles, (batch entry, block)). to_conv: what `vim_projection_gradient_kernel` made of to_u.
     """
     index, part = tl.program_id(1), tl.program_id(0)
     batch, block = (index // blocks).to(tl.int64), index % blocks
     first = (batch * batch_stride + block * block_stride) * HALF
     weights += block * WEIGHTS
-    own = to_weights + (index * tl.num_programs(0) + part).to(tl.int64) * WEIGHTS
-    W_forward, _, _, _, _, _, _ = direction_weights(weights, 0, C, E, N)
-    W_backward, _, _, _, _, _, _ = direction_weights(weights, 1, C, E, N)
-    at_forward, in_W = _at_conv_weights(W_forward, C, E)
-    at_backward, _ = _at_conv_weights(W_backward, C, E)
     into_gate, out_of = gate_and_out(weights, C, E)
     c, e = tl.arange(0, 16), tl.arange(0, E)
-    at_gate, in_gate = c[:, None] * E + e[None, :], (c < C)[:, None] & (e >= 0)[None, :]
+    is_channel = (c < C)[:, None]
+    at_gate = c[:, None] * E + e[None, :]
     scale = tl.load(weights + c, c < C, 0.0)
     shift = tl.load(weights + C + c, c < C, 0.0)
-
-    sum_forward = tl.zeros((16, TAPS * E), tl.float32)
-    sum_backward = tl.zeros((16, TAPS * E), tl.float32)
     sum_gate = tl.zeros((16, E), tl.float32)
     sum_out = tl.zeros((E, 16), tl.float32)
     sum_scale = tl.zeros((16,), tl.float32)
     sum_shift = tl.zeros((16,), tl.float32)
     for tile in range(part * share, tl.minimum(tl.cdiv(length, T), (part + 1) * share)):
         t = tile * T + tl.arange(0, T)
-        here = (t < length)[:, None] & (c < C)[None, :]
+        inside = (t < length)[:, None]
+        here = inside & (c < C)[None, :]
         at = first + (t[:, None] + (c // HALF * half_stride)[None, :]) * HALF + (c % HALF)[None, :]
         token = tl.load(tokens + at, here, 0.0)
         centred = tl.where(here, token - (tl.sum(token, 1) / C)[:, None], 0.0)
         per_deviation = tl.rsqrt(tl.sum(centred * centred, 1) / C + 1e-5)[:, None]
         standard = centred * per_deviation
         normalised = tl.where(here, standard * scale[None, :] + shift[None, :], 0.0)
-        normalised_t = tl.trans(normalised)
 
         arriving = _arriving(gradient, batch, block, blocks, t, length, C, SWAP)
-        gate = product(normalised, tl.load(into_gate + at_gate, in_gate, 0.0))
+        to_gate = tl.load(into_gate + at_gate, is_channel, 0.0)
+        gate = product(normalised, to_gate)
         at_y = (2 * index.to(tl.int64) * length + t[:, None]) * E + e[None, :]
-        inside = (t < length)[:, None] & (e >= 0)[None, :]
         scanned = tl.load(y + at_y, inside, 0.0) + tl.load(y + length.to(tl.int64) * E + at_y, inside, 0.0)
         sum_out += product(tl.trans(scanned * silu(gate)), arriving)
         d_gate = product(arriving, _transposed(out_of, E, 16)) * scanned * _silu_slope(gate)
-        sum_gate += product(normalised_t, d_gate)
+        sum_gate += product(tl.trans(normalised), d_gate)
 
-        d_forward = _conv_gradients(to_conv, 2 * index, t, 1, length, E)
-        d_backward = _conv_gradients(to_conv, 2 * index + 1, t, -1, length, E)
-        sum_forward += product(normalised_t, d_forward)
-        sum_backward += product(normalised_t, d_backward)
-        d_normalised = product(d_gate, tl.trans(tl.load(into_gate + at_gate, in_gate, 0.0)))
-        d_normalised += product(d_forward, tl.trans(tl.load(at_forward, in_W, 0.0)))
-        d_normalised += product(d_backward, tl.trans(tl.load(at_backward, in_W, 0.0)))
-        d_normalised = tl.where(here, d_normalised, 0.0)
+        d_normalised = product(d_gate, tl.trans(to_gate))
+        for direction in range(2):
+            d_normalised += _through_convolution(to_conv, weights, 2 * index + direction, direction, t, length, C, E, N)
         sum_scale += tl.sum(d_normalised * standard, 0)
-        sum_shift += tl.sum(d_normalised, 0)
-
+        sum_shift += tl.sum(tl.where(inside, d_normalised, 0.0), 0)
         d_standard = d_normalised * scale[None, :]
         along = tl.sum(d_standard * standard, 1)[:, None] * standard + tl.sum(d_standard, 1)[:, None]
         tl.store(to_tokens + at, arriving + per_deviation * (d_standard - along / C), here)
 
+    own = to_weights + (index * tl.num_programs(0) + part).to(tl.int64) * WEIGHTS
+    into_gate, out_of = gate_and_out(own, C, E)
     tl.store(own + c, sum_scale, c < C)
     tl.store(own + C + c, sum_shift, c < C)
-    into_gate, out_of = gate_and_out(own, C, E)
-    tl.store(into_gate + at_gate, sum_gate, in_gate)
+    tl.store(into_gate + at_gate, sum_gate, is_channel)
     tl.store(out_of + e[:, None] * 16 + c[None, :], sum_out)
-    W_forward, _, _, _, _, _, _ = direction_weights(own, 0, C, E, N)
-    W_backward, _, _, _, _, _, _ = direction_weights(own, 1, C, E, N)
-    at_forward, _ = _at_conv_weights(W_forward, C, E)
-    at_backward, _ = _at_conv_weights(W_backward, C, E)
-    tl.store(at_forward, sum_forward, in_W)
-    tl.store(at_backward, sum_backward, in_W)

@@ -90,14 +90,21 @@ def direction_weights(weights, direction, C: tl.constexpr, E: tl.constexpr, N: t
 
 
 @triton.jit
+def convolution(taps, weights, direction, C: tl.constexpr, E: tl.constexpr, N: tl.constexpr):
+    """A direction's u before and after SiLU, (T, E) each."""
+    W, bias, _, _, _, _, _ = direction_weights(weights, direction, C, E, N)
+    convolved = product(taps, table(W, TAPS * C, E)) + vector(bias, E)[None, :]
+    return convolved, silu(convolved)
+
+
+@triton.jit
 def operands(taps, inside, weights, direction, C: tl.constexpr, E: tl.constexpr, N: tl.constexpr):
-    """Of one direction of the scan: u before SiLU, u, delta before softplus, delta (T, E each), B and C (T, N each)."""
-    W, conv_bias, P, delta_bias, to_B, to_C, _ = direction_weights(weights, direction, C, E, N)
-    convolved = product(taps, table(W, TAPS * C, E)) + vector(conv_bias, E)[None, :]
-    u = silu(convolved)
+    """Of one direction of the scan: u, delta before and after softplus (T, E each), B and C (T, N each)."""
+    _, _, P, delta_bias, to_B, to_C, _ = direction_weights(weights, direction, C, E, N)
+    _, u = convolution(taps, weights, direction, C, E, N)
     step = product(u, table(P, E, E)) + vector(delta_bias, E)[None, :]
     delta = tl.where(inside[:, None], _softplus(step), 0.0)
-    return convolved, u, step, delta, product(u, table(to_B, E, N)), product(u, table(to_C, E, N))
+    return u, step, delta, product(u, table(to_B, E, N)), product(u, table(to_C, E, N))
 
 
 @triton.jit
@@ -136,7 +143,7 @@ def vim_local_kernel(
         tl.store(elapsed + at * E + e, since)
         step, taps = scan_positions(direction, tile, tiles, T)
         taps = load_taps(tokens, taps, length, half_stride, weights, C, HALF)
-        _, u, _, delta, B, _ = operands(taps, step < length, weights, direction, C, E, N)
+        u, _, delta, B, _ = operands(taps, step < length, weights, direction, C, E, N)
         state, passed = tile_end(state, delta * u, B, delta, ahead, decay_rates)
         since += passed
     at = row.to(tl.int64) * spans + span
@@ -169,7 +176,7 @@ def vim_output_kernel(
         if direction == 1:
             step, sign, order = 2 * tile * T + T - 1 - t, -1, tiles - 1 - tile
         taps = load_taps(tokens, step[:, None] - sign * tap, length, half_stride, weights, C, HALF)
-        _, u, _, delta, B_t, C_t = operands(taps, step < length, weights, direction, C, E, N)
+        u, _, delta, B_t, C_t = operands(taps, step < length, weights, direction, C, E, N)
         decay_rates = tl.load(rates + direction * N * E + at_state)
         entry = tile_entry(local, elapsed, carry, decay_rates, 2 * index + direction, order, tiles, SPAN)
         decay = tl.exp2(delta[:, None, :] * decay_rates[None])
