@@ -22,8 +22,9 @@ class ViMBlock(nn.Module):
 
     The backward direction is the same computation on the reversed sequence with its own weights. Both run as one:
     channels [0, E) of the inner tensors are the forward direction, [E, 2 E) the backward one, E = `expand` * C.
-    Step sizes, decay rates and state are float32 whatever autocast says. What is written here is the definition; where
-    no gradient is wanted, a CPU runs it as one compiled kernel (`vim_native.py`), a GPU as three (`vim_triton.py`).
+    Step sizes, decay rates and state are float32 whatever autocast says. What is written here is the definition; a GPU
+    runs it and its gradient as a few kernels (`vim_triton.py`), a CPU, where no gradient is wanted, as one
+    (`vim_native.py`).
     """
 
     def __init__(self, dim: int, states: int = 16, expand: int = 2, scan: str = "auto"):
@@ -56,6 +57,10 @@ class ViMBlock(nn.Module):
             return native_block(self, tokens)
         if runs_triton(self, tokens):
             return triton_block(self, tokens)
+        return self.definition(tokens)
+
+    def definition(self, tokens: Tensor) -> Tensor:
+        """`forward` by PyTorch's operations around the selective scan."""
         x, gate = self.in_proj(self.norm(tokens)).transpose(1, 2).chunk(2, dim=1)  # (B, E, L) each
         x = self.conv(torch.cat([x, x.flip(-1)], dim=1))[..., : x.shape[-1]]
         with torch.autocast(x.device.type, enabled=False):

@@ -139,7 +139,7 @@ class _Launch:
         share = -(-self.spans.tiles * self.programs // _SHARES)  # tiles
         shares = -(-self.spans.tiles // share)
         length, states = self.layout.shape[2], self.rates.shape[1]
-        y, to_u, to_step = (gradient.new_empty(self.spans.rows, length, self.inner) for _ in range(3))
+        y, to_u, to_step, to_conv = (gradient.new_empty(self.spans.rows, length, self.inner) for _ in range(4))
         to_B, to_C = (gradient.new_empty(self.spans.rows, length, states) for _ in range(2))
         to_tokens = torch.empty_like(self.tokens)
         to_weights = gradient.new_zeros(self.programs, shares, self.weights.shape[1])  # the gate has no later taps
@@ -157,10 +157,11 @@ class _Launch:
                 **in_spans, num_warps=self.inner // 4,
             )  # fmt: skip
             vim_projection_gradient_kernel[shares, self.spans.rows](
-                self.tokens, self.weights, to_u, to_step, to_B, to_C, to_weights, *sizes, **self.constants, num_warps=4
-            )
+                self.tokens, self.weights, to_u, to_step, to_B, to_C, to_conv, to_weights, *sizes, **self.constants,
+                num_warps=4,
+            )  # fmt: skip
             vim_token_gradient_kernel[shares, self.programs](
-                self.tokens, self.weights, gradient, y, to_u, to_tokens, to_weights, *sizes, **constants, num_warps=4
+                self.tokens, self.weights, gradient, y, to_conv, to_tokens, to_weights, *sizes, **constants, num_warps=4
             )
         to_weights, to_rates = (x.unflatten(0, (-1, len(self.weights))).sum((0, 2)) for x in (to_weights, to_rates))
         return to_tokens, to_weights, to_rates.flatten(0, 1)

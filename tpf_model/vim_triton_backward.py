@@ -174,12 +174,12 @@ def vim_scan_gradient_kernel(
 
 @triton.jit
 def vim_projection_gradient_kernel(
-    tokens, weights, to_u, to_step, to_B, to_C, to_weights, length, blocks,
+    tokens, weights, to_u, to_step, to_B, to_C, to_conv, to_weights, length, blocks,
     batch_stride, block_stride, half_stride, share,
     T: tl.constexpr, C: tl.constexpr, HALF: tl.constexpr, E: tl.constexpr, N: tl.constexpr, WEIGHTS: tl.constexpr,
 ):  # fmt: skip
-    """Makes of `to_u` the gradient to the convolution's result, and gradients to a direction's weights but D; program
-    (share of the tiles, row). Arguments: as `vim_scan_gradient_kernel` wrote them; its tiles may have another T.
+    """The gradient to the convolution's result, (rows, L, E), and those to a direction's weights but D; program (share of
+    the tiles, row). to_u, to_step, to_B, to_C: what `vim_scan_gradient_kernel` wrote.
     """
     row, part = tl.program_id(1), tl.program_id(0)
     direction, block, batch = row % 2, row // 2 % blocks, (row // 2 // blocks).to(tl.int64)
@@ -204,15 +204,15 @@ def vim_projection_gradient_kernel(
         d_step = tl.load(to_step + at, inside, 0.0)
         d_B = tl.load(to_B + at_projection, inside, 0.0)
         d_C = tl.load(to_C + at_projection, inside, 0.0)
-        d_u = tl.load(to_u + at, inside, 0.0) + product(d_step, _transposed(P, E, E))
-        d_u += product(d_B, _transposed(project_B, E, N)) + product(d_C, _transposed(project_C, E, N))
-        d_conv = d_u * _silu_slope(convolved)
-        tl.store(to_u + at, d_conv, inside)
-        sum_W += product(tl.trans(taps), d_conv)
         u = tl.trans(u)
         sum_P += product(u, d_step)
         sum_B += product(u, d_B)
         sum_C += product(u, d_C)
+        d_u = tl.load(to_u + at, inside, 0.0) + product(d_step, _transposed(P, E, E))
+        d_u += product(d_B, _transposed(project_B, E, N)) + product(d_C, _transposed(project_C, E, N))
+        d_conv = d_u * _silu_slope(convolved)
+        tl.store(to_conv + at, d_conv, inside)
+        sum_W += product(tl.trans(taps), d_conv)
         sum_conv += tl.sum(d_conv, 0)
         sum_step += tl.sum(d_step, 0)
 
@@ -248,7 +248,7 @@ def vim_token_gradient_kernel(
     WEIGHTS: tl.constexpr, SWAP: tl.constexpr,
 ):  # fmt: skip
     """Gradients to the tokens, laid out as they are, and to the weights that both directions share; program (share of
-    the tiles, (batch entry, block)). to_conv: what `vim_projection_gradient_kernel` made of to_u.
+    the tiles, (batch entry, block)). y, to_conv: what the kernels above wrote.
     """
     index, part = tl.program_id(1), tl.program_id(0)
     batch, block = (index // blocks).to(tl.int64), index % blocks
@@ -278,8 +278,10 @@ def vim_token_gradient_kernel(
         arriving = _arriving(gradient, batch, block, blocks, t, length, C, SWAP)
         to_gate = tl.load(into_gate + at_gate, is_channel, 0.0)
         gate = product(normalised, to_gate)
-        at_y = (2 * index.to(tl.int64) * length + t[:, None]) * E + e[None, :]
-        scanned = tl.load(y + at_y, inside, 0.0) + tl.load(y + length.to(tl.int64) * E + at_y, inside, 0.0)
+        scanned = tl.zeros((T, E), tl.float32)
+        for direction in range(2):
+            row = (2 * index + direction).to(tl.int64)
+            scanned += tl.load(y + (row * length + t[:, None]) * E + e[None, :], inside, 0.0)
         sum_out += product(tl.trans(scanned * silu(gate)), arriving)
         d_gate = product(arriving, _transposed(out_of, E, 16)) * scanned * _silu_slope(gate)
         sum_gate += product(tl.trans(normalised), d_gate)

@@ -15,13 +15,15 @@ def triton_device():
     from triton.runtime.interpreter import ScanOps
 
     import tpf_model.selective_scan.triton as scan
+    import tpf_model.vim_triton as vim
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ScanOps, "generic_scan", _scan_in_pairs)
         # A program takes the interpreter the same time whatever its size, so few large ones; and short sequences have
-        # all that long ones have: several spans of several tiles.
+        # all that long ones have: several spans of several tiles, gradients summed up in programs and over them.
         patch.setattr(scan, "_CARRIED", 512)
         patch.setattr(scan, "_SPANS", 4)
+        patch.setattr(vim, "_SHARES", 4)
         yield "cpu"
 
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from tpf_model.fusion import PixelFusionAdapter, swap_channels
+from tpf_model.runtime.precision import full_float32
 from tpf_model.vim import ViMBlock
-from tpf_model.vim_triton import runs_triton, triton_blocks, triton_joined_block
+from tpf_model.vim_triton import _pack_all, runs_triton, triton_blocks, triton_joined_block
 
 
 def shaken(module):
@@ -151,17 +152,135 @@ def test_the_definition_runs_where_the_kernels_do_not(triton_device, prepare):
         assert error(block(tokens), exact(block, tokens)) < 2e-6
 
 
-def test_gradients_come_from_the_definition_over_the_kernels_scan(triton_device):
-    block, tokens = shaken_block(8, triton_device), torch.randn(2, 20, 8, device=triton_device)
+def gradients(module, inputs, weight):
+    """Of the sum of `weight` times the result, to the inputs ("0", "1", ...) and to the parameters, by name."""
+    inputs = [x.detach().clone().requires_grad_() for x in inputs]
+    names = [str(i) for i in range(len(inputs))] + [name for name, _ in module.named_parameters()]
+    return dict(zip(names, torch.autograd.grad(module(*inputs), [*inputs, *module.parameters()], weight)))
+
+
+def exact_gradients(block, inputs, weight):
+    """By the definition, in float64."""
+    block = copy.deepcopy(block).double()
+    for part in block.modules():
+        if isinstance(part, ViMBlock):
+            part.scan = "reference"
+    return gradients(block, [x.double() for x in inputs], weight.double())
+
+
+def assert_same_gradients(actual, wanted, bound):
+    assert actual.keys() == wanted.keys()
+    for name, value in actual.items():
+        assert value.shape == wanted[name].shape
+        # The largest difference, of the gradient's own scale; where it is 0, exactly.
+        assert (value - wanted[name]).abs().max() <= bound * wanted[name].abs().max(), name
+
+
+@pytest.mark.parametrize(
+    "dim, states, expand, batch, length",
+    [(8, 16, 2, 2, 1), (8, 16, 2, 1, 75), (16, 16, 2, 2, 21), (16, 5, 2, 1, 16), (4, 1, 4, 1, 17), (16, 16, 4, 1, 3)],
+)
+def test_gradients_match_the_definition_in_float64(triton_device, dim, states, expand, batch, length):
+    block = shaken_block(dim, triton_device, states=states, expand=expand)
+    tokens, weight = torch.randn(2, batch, length, dim, device=triton_device)
+    assert runs_triton(block, tokens)
+    assert_same_gradients(gradients(block, [tokens], weight), exact_gradients(block, [tokens], weight), 4e-6)
+
+
+@pytest.mark.parametrize("bias", [-14.0, 3.0])  # step sizes of 8e-7, about 3
+def test_gradients_match_the_definition_at_every_decay(triton_device, bias):
+    length = 65536 if triton_device == "cuda" else 70
+    block = shaken_block(8, triton_device)
+    torch.nn.init.constant_(block.dt_bias, bias)
+    tokens, weight = torch.randn(2, 1, length, 8, device=triton_device)
+    assert_same_gradients(gradients(block, [tokens], weight), exact_gradients(block, [tokens], weight), 1e-5)
+
+
+def test_gradients_are_those_of_finite_differences(triton_device):
+    """Of the definition's values, along random directions: automatic differentiation has no part in it."""
+    block = shaken_block(8, triton_device)
+    tokens, weight = torch.randn(2, 1, 18, 8, device=triton_device)
+    for name, gradient in gradients(block, [tokens], weight).items():
+        direction = torch.randn_like(gradient)
+        moved = [copy.deepcopy(block).double() for _ in range(2)]
+        inputs = [tokens.double() for _ in moved]
+        with torch.no_grad():
+            for sign, one, x in zip((1, -1), moved, inputs):
+                (x if name == "0" else one.get_parameter(name)).add_(sign * 1e-5 * direction)
+            above, below = ((exact(one, x) * weight).sum() for one, x in zip(moved, inputs))
+        wanted = (above - below) / 2e-5
+        scale = (gradient * direction).abs().sum()
+        assert abs((gradient * direction).sum() - wanted) < 1e-5 * scale, name
+
+
+def test_the_adapter_learns_as_by_the_definition(triton_device):
+    """Both modalities in one launch, exchanged channels, and channels of two sequences read as if joined."""
+    torch.manual_seed(0)
+    adapter = shaken(PixelFusionAdapter(1, "triton")).to(triton_device)
+    images, weight = torch.rand(2, 1, 3, 4, 5, device=triton_device), torch.rand(1, 3, 4, 5, device=triton_device)
+    assert_same_gradients(gradients(adapter, images, weight), exact_gradients(adapter, images, weight), 1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU: 65,536 tokens take the interpreter too long")
+def test_the_adapter_at_full_size_learns_as_by_the_definition_and_the_same_every_time():
+    torch.manual_seed(0)
+    adapter = shaken(PixelFusionAdapter(1)).cuda()
+    block, tokens = adapter.token_block, torch.randn(1, 131072, 8, device="cuda")
+    once, again = (gradients(block, [tokens], torch.ones_like(tokens)) for _ in range(2))
+    assert all(torch.equal(once[name], again[name]) for name in once)
+    images, weight = torch.rand(2, 1, 3, 256, 256, device="cuda"), torch.rand(1, 3, 256, 256, device="cuda")
+    definition = PixelFusionAdapter(1, "blocked").cuda().double()
+    definition.load_state_dict(adapter.state_dict())
+    with full_float32():
+        actual = gradients(adapter, images, weight)
+    assert_same_gradients(actual, gradients(definition, images.double(), weight.double()), 1e-5)
+
+
+@pytest.mark.parametrize("dim, documented", [(8, 184), (16, 368)])
+def test_of_the_sequence_only_tokens_and_states_of_tiles_are_kept(triton_device, monkeypatch, dim, documented):
+    """documented: bytes a token in docs/gpu.md, where a span has 8 tiles."""
+    block, length = shaken_block(dim, triton_device), 128
+    monkeypatch.setattr("tpf_model.selective_scan.triton._SPANS", 1)
+
+    def kept(call):
+        sizes = {}
+
+        def keep(x):
+            sizes[x.data_ptr()] = x.nbytes
+            return x
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+            result = call()  # it holds what was kept, so that nothing else comes to lie there
+        return sum(sizes.values()), result
+
+    of_packing, packed = kept(lambda: _pack_all([block]))
+    of_all, _ = kept(lambda: block(torch.randn(1, length, dim, device=triton_device)))
+    assert of_all - of_packing - sum(x.nbytes for x in packed) == documented * length
+
+
+def test_extreme_tokens_leave_gradients_finite(triton_device):
+    block, (tokens, weight) = shaken_block(8, triton_device), torch.randn(2, 3, 16, 8, device=triton_device)
+    tokens *= torch.tensor([0.0, 1e-20, 1e6], device=triton_device)[:, None, None]
+    assert all(x.isfinite().all() for x in gradients(block, [tokens], weight).values())
+
+
+def test_a_frozen_block_and_tokens_without_gradients_are_left_alone(triton_device):
+    block, tokens = shaken_block(8, triton_device), torch.randn(1, 5, 8, device=triton_device)
+    wanted = gradients(block, [tokens], torch.ones_like(tokens))
+    block(tokens).sum().backward()
+    torch.testing.assert_close(block.in_proj.weight.grad, wanted["in_proj.weight"])
+    block.requires_grad_(False)
+    assert not block(tokens).requires_grad
+    tokens.requires_grad_()
+    block(tokens).sum().backward()
+    torch.testing.assert_close(tokens.grad, wanted["0"])
+
+
+def test_where_the_kernels_do_not_run_gradients_come_from_the_definition_over_our_scan(triton_device):
+    block = shaken_block(12, triton_device)
+    tokens, weight = torch.randn(2, 2, 20, 12, device=triton_device)
     assert not runs_triton(block, tokens)
-    weight = torch.rand_like(tokens)
-    (block(tokens) * weight).sum().backward()
-    wanted = copy.deepcopy(block).double()
-    wanted.scan = "reference"
-    wanted.zero_grad()
-    (wanted(tokens.double()) * weight).sum().backward()
-    for (name, parameter), other in zip(block.named_parameters(), wanted.parameters()):
-        assert error(parameter.grad, other.grad) < 1e-5, name
+    assert_same_gradients(gradients(block, [tokens], weight), exact_gradients(block, [tokens], weight), 1e-5)
 
 
 COMPILE = r"""
@@ -169,13 +288,14 @@ import json, re, subprocess, sys
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from tpf_model import vim_triton_kernels as vim
+from tpf_model import vim_triton_backward as back, vim_triton_kernels as vim
 from tpf_model.selective_scan import triton_kernels as scan
 
 def compiled(kernel, architecture, num_warps, ones=(), **constants):
     names = kernel.arg_names
+    constants = {name: value for name, value in constants.items() if name in names}
     constants |= {name: 1 for name in ones}  # Triton takes arguments that are 1 as constants
-    integers = {"blocks", "length", "batch_stride", "block_stride", "half_stride"}
+    integers = {"blocks", "length", "batch_stride", "block_stride", "half_stride", "share"}
     if kernel.__module__ == scan.__name__:
         integers = {"blocks", "tokens", "channels", "states", "groups", "spans"}
     kind = {name: "i32" for name in integers} | {name: "constexpr" for name in constants}
@@ -189,9 +309,13 @@ def compiled(kernel, architecture, num_warps, ones=(), **constants):
 def cases(architecture):
     size = {"T": 16, "N": 16, "SPAN": 8}
     for E in (16, 32):
-        block = size | {"E": E, "C": E // 2, "HALF": 8, "WEIGHTS": 4096}
+        block = size | {"E": E, "C": E // 2, "HALF": 8, "WEIGHTS": 4096, "SWAP": E == 16}
         yield f"block {E}, local", vim.vim_local_kernel, E // 16, ["blocks"], block
-        yield f"block {E}, output", vim.vim_output_kernel, E // 16, [], block | {"SWAP": E == 16}
+        yield f"block {E}, output", vim.vim_output_kernel, E // 16, [], block
+        yield f"block {E}, local gradient", back.vim_local_gradient_kernel, E // 16, ["blocks"], block
+        yield f"block {E}, scan gradient", back.vim_scan_gradient_kernel, E // 4, [], block
+        yield f"block {E}, projections' gradient", back.vim_projection_gradient_kernel, 4, ["blocks", "share"], block
+        yield f"block {E}, tokens' gradient", back.vim_token_gradient_kernel, 4, [], block
     if architecture < 90:
         return
     yield "carry", scan.carry_kernel, 4, [], {"N": 16, "E": 16, "SPANS": 512, "STATES": 8}
@@ -228,7 +352,7 @@ def test_every_kernel_compiles_for_h100_and_orin_and_hardly_spills(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     kernels = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(kernels) == 16
+    assert len(kernels) == 32
     for kernel in kernels:
         assert kernel["stack"] <= 256, kernel  # bytes a thread
         assert kernel["shared"] <= 48 * 1024, kernel  # what every GPU gives a block

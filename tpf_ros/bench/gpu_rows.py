@@ -1,15 +1,18 @@
-"""Rows of a GPU: the fusion adapter at full resolution, and `base`'s frame."""
+"""Rows of a GPU: the fusion adapter at full resolution, its training, and `base`'s frame."""
 
 import dataclasses
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from tpf_model.config import AUTO, load_variant
+from tpf_model.fusion import PixelFusionAdapter
 from tpf_model.network import TPFNetwork
 from tpf_model.runtime import TPFSession
+from tpf_model.selective_scan import ScanBackendError, resolve_backend
 from tpf_model.timing.cost import adapter_cost, gpu_floor
 from tpf_model.timing.side_by_side import time_side_by_side
 from tpf_model.timing.spread import Spread
@@ -28,6 +31,15 @@ FRAME = (
     Target("gpu.frame_adapter_cost", "whole base frame: with the adapter / with the mean instead", "x", "<=", 1.1),
     Target("gpu.frame_rate", "whole base frame, batch 1", "FPS", ">=", 400),
     Target("gpu.frame_against_eager", "whole base frame: eager PyTorch's time / ours", "x", ">=", 4),
+)
+TRAINING = (
+    Target(
+        "gpu.training_against_scan",
+        "forward and backward of the adapter's longest block (131,072 tokens): PyTorch around our scan / our kernels",
+        "x",
+        ">=",
+        1,
+    ),
 )
 MEMORY = (Target("gpu.memory", "GPU memory of a process that tracks with base", "GB", "<=", 1),)
 
@@ -62,6 +74,27 @@ def _against_floor(ours: Spread, name: str, parts: dict[str, float], device: tor
         return NotMeasured(str(error))
     ratio = Spread(ours.median / floor, ours.low / floor, ours.high / floor)
     return Measured(ratio, name, parts | {"floor (ms)": 1e3 * floor})
+
+
+def measure_training(conditions: Conditions) -> Results:
+    """The block over the tokens of both images at full resolution, as it is trained: launched kernel by kernel."""
+    device = conditions.gpu()
+    try:
+        resolve_backend(_OURS, device)
+    except ScanBackendError as error:
+        raise NotMeasured(str(error)) from error
+    block = PixelFusionAdapter(scan=_OURS).to(device).token_block
+    tokens = torch.randn(1, 2 * SEARCH_SIZE**2, block.norm.normalized_shape[0], device=device, requires_grad=True)
+    inputs, weight = [tokens, *block.parameters()], torch.rand_like(tokens)
+
+    def call(forward: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[], object]:
+        return lambda: torch.autograd.grad(forward(tokens), inputs, weight)
+
+    calls = {"ours": call(block), "PyTorch around our scan": call(block.definition)}
+    times = time_side_by_side(calls, device, conditions.seconds, conditions.rounds)
+    parts = {f"{name} (ms)": 1e3 * times.spread(name).median for name in calls}
+    ratio = times.ratio("PyTorch around our scan", "ours")
+    return {TRAINING[0].name: Measured(ratio, torch.cuda.get_device_name(device), parts)}
 
 
 def measure_frame(conditions: Conditions) -> Results:

@@ -19,6 +19,7 @@ class Experiment:
 
 EXPERIMENTS = (
     Experiment(gpu_rows.ADAPTER, gpu_rows.measure_adapter),
+    Experiment(gpu_rows.TRAINING, gpu_rows.measure_training),
     Experiment(gpu_rows.FRAME, gpu_rows.measure_frame),
     Experiment(gpu_rows.MEMORY, gpu_rows.measure_memory),
     Experiment(cpu_rows.ADAPTER, cpu_rows.measure_adapter),
