@@ -158,7 +158,7 @@ class _Launch:
             )  # fmt: skip
             vim_projection_gradient_kernel[shares, self.spans.rows](
                 self.tokens, self.weights, to_u, to_step, to_B, to_C, to_conv, to_weights, *sizes, **self.constants,
-                num_warps=4,
+                num_warps=self.inner // 4,
             )  # fmt: skip
             vim_token_gradient_kernel[shares, self.programs](
                 self.tokens, self.weights, gradient, y, to_conv, to_tokens, to_weights, *sizes, **constants, num_warps=4
