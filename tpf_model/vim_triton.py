@@ -18,7 +18,7 @@ from tpf_model.selective_scan.triton import LAUNCH, TILE, Carried, Spans, expone
 
 _STATES = 16  # fewer are padded with zeros: matrices of less are not multiplied
 _COLUMNS = 16  # so is the out-projection's result
-_SHARES = 512  # programs that each write gradients to all weights of a block: at most about so many
+_SHARES = 512  # about so many programs at most write gradients to all of a block's weights, each its own
 
 
 def runs_triton(block, tokens: Tensor) -> bool:
@@ -57,8 +57,8 @@ def triton_joined_block(block, tokens: Tensor) -> Tensor:
 
 
 class _Layout(NamedTuple):
-    """shape: (B, G, L, C) of the result. strides: of batch, block and half of the channels, in rows of the tokens. swap:
-    see `triton_blocks`.
+    """shape: (B, G, L, C) of the result. strides: of batch, block and half of the channels, in rows of the tokens.
+    swap: see `triton_blocks`.
     """
 
     shape: tuple[int, ...]
@@ -172,7 +172,7 @@ def _pack_all(blocks: Sequence) -> tuple[Tensor, Tensor]:
     return torch.stack([_pack(block) for block in blocks]), torch.cat([_rates(block) for block in blocks])
 
 
-_weights = PackedWeights(_pack_all)  # kept as long as nothing is learnt
+_weights = PackedWeights(_pack_all)  # without gradients
 
 
 def _pack(block) -> Tensor:

@@ -2,13 +2,14 @@
 
 Words are those of `selective_scan/triton_kernels.py`. The gradient runs through the scan in the same three phases, from
 the end: `vim_local_gradient_kernel` through all spans side by side, `carry_kernel` over their ends, and
-`vim_scan_gradient_kernel` through all tiles side by side, up to the convolution's result. `vim_token_gradient_kernel`
-then takes both directions' gradients together, which needs neighbouring tiles', down to the tokens. Whatever the
-forward pass computed of a token is computed anew from the tokens; of its states, those that enter tiles are kept.
+`vim_scan_gradient_kernel` through all tiles side by side, to the scan's operands. Two more go on from there to the
+convolution's results and to the tokens: a token is a tap of neighbours in other tiles, whose gradients must be known.
+All in one needs more registers than there are. What the forward pass computed of a token is computed anew from the
+tokens; of its states, those that enter tiles are kept.
 
-Gradients to weights are summed up in registers over the tiles of a program, and written as that program's own block of
-weights: no atomic additions, so the same sums in the same order each time. They are to the packed weights; what
-`vim_triton.py` folded is unfolded by PyTorch's automatic differentiation.
+Gradients to weights are summed up in registers over a program's share of the tiles, and written as that program's own
+block of weights: no atomic additions, so the same sums in the same order each time. They are to the packed weights;
+what `vim_triton.py` folded is unfolded by PyTorch's automatic differentiation.
 """
 
 import triton
@@ -26,7 +27,6 @@ from tpf_model.vim_triton_kernels import (
     scan_positions,
     silu,
     table,
-    vector,
 )
 
 LN_2 = tl.constexpr(0.6931471805599453)
@@ -114,8 +114,8 @@ def vim_scan_gradient_kernel(
     """y and gradients to the scan's operands: to u as far as it enters the scan, to delta before softplus, to B and C;
     and those to its rates and D; program (share of the tiles, row).
 
-    y, to_u, to_step: (rows, L, E). to_B, to_C: (rows, L, N). share: tiles to a program. to_weights (B G, shares, WEIGHTS)
-    and to_rates (B G, shares, 2, N, E): each program's own.
+    y, to_u, to_step: (rows, L, E). to_B, to_C: (rows, L, N). share: tiles to a program. to_weights (B G, shares,
+    WEIGHTS), to_rates (B G, shares, 2, N, E): each program's own.
     """
     row, part = tl.program_id(1), tl.program_id(0)
     direction, block, batch = row % 2, row // 2 % blocks, (row // 2 // blocks).to(tl.int64)
@@ -178,8 +178,8 @@ def vim_projection_gradient_kernel(
     batch_stride, block_stride, half_stride, share,
     T: tl.constexpr, C: tl.constexpr, HALF: tl.constexpr, E: tl.constexpr, N: tl.constexpr, WEIGHTS: tl.constexpr,
 ):  # fmt: skip
-    """The gradient to the convolution's result, (rows, L, E), and those to a direction's weights but D; program (share of
-    the tiles, row). to_u, to_step, to_B, to_C: what `vim_scan_gradient_kernel` wrote.
+    """The gradient to the convolution's result, (rows, L, E), and those to a direction's weights but D; program (share
+    of the tiles, row). to_u, to_step, to_B, to_C: what `vim_scan_gradient_kernel` wrote.
     """
     row, part = tl.program_id(1), tl.program_id(0)
     direction, block, batch = row % 2, row // 2 % blocks, (row // 2 // blocks).to(tl.int64)
@@ -227,7 +227,9 @@ def vim_projection_gradient_kernel(
 
 
 @triton.jit
-def _through_convolution(to_conv, weights, row, direction, t, length, C: tl.constexpr, E: tl.constexpr, N: tl.constexpr):
+def _through_convolution(
+    to_conv, weights, row, direction, t, length, C: tl.constexpr, E: tl.constexpr, N: tl.constexpr
+):
     """The gradient to the normalised tokens by way of the convolution's results whose taps they are, (T, 16)."""
     W, _, _, _, _, _, _ = direction_weights(weights, direction, C, E, N)
     c, e = tl.arange(0, 16)[None, :], tl.arange(0, E)

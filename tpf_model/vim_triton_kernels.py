@@ -75,8 +75,8 @@ def gate_and_out(weights, C: tl.constexpr, E: tl.constexpr):
 
 @triton.jit
 def direction_weights(weights, direction, C: tl.constexpr, E: tl.constexpr, N: tl.constexpr):
-    """Where a direction's weights are, behind those that both share: W, bias of the convolution, P, bias of delta, of
-    B, of C, and D.
+    """Where a direction's weights are, behind those that both share: W, the convolution's bias, P, delta's bias, the
+    projections to B and to C, and D.
     """
     SHARED: tl.constexpr = 2 * C + TAPS * C * E + E * 16
     ONE: tl.constexpr = TAPS * C * E + 3 * E + E * E + 2 * E * N

@@ -314,7 +314,8 @@ def cases(architecture):
         yield f"block {E}, output", vim.vim_output_kernel, E // 16, [], block
         yield f"block {E}, local gradient", back.vim_local_gradient_kernel, E // 16, ["blocks"], block
         yield f"block {E}, scan gradient", back.vim_scan_gradient_kernel, E // 4, [], block
-        yield f"block {E}, projections' gradient", back.vim_projection_gradient_kernel, E // 4, ["blocks", "share"], block
+        ones = ["blocks", "share"]
+        yield f"block {E}, projections' gradient", back.vim_projection_gradient_kernel, E // 4, ones, block
         yield f"block {E}, tokens' gradient", back.vim_token_gradient_kernel, 4, [], block
     if architecture < 90:
         return
