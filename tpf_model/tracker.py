@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from tpf_model.boxes import Box, clip_box, validate_box
+from tpf_model.correlation_filter import CorrelationFilter, first_filter
 from tpf_model.crop import Crop
 from tpf_model.decode import hann_window
 from tpf_model.frame import Frame
@@ -45,6 +46,7 @@ class TrackerConfig:
     # How strongly the target is expected where it was. A Hann window (power 1) over four times the target is so flat in
     # its middle that a look-alike at the target's side wins with a slightly better score.
     hann_power: float = 2.0
+    filter_rate: float = 0.02  # what a frame is worth to the correlation filter against all before it; 0: no filter
     coast_score: float = 0.3  # below it the box is not believed
     lost_after: int = 30  # frames of coasting before the target is lost
     lost_growth: float = 1.05  # by how much the searched region's side grows in each lost frame
@@ -64,6 +66,7 @@ class TrackerConfig:
         for name in ("lost_growth", "lost_widening"):
             _require(1 <= getattr(self, name) <= 8, name, getattr(self, name), "in 1..8")
         _require(self.hann_power >= 0, "hann_power", self.hann_power, ">= 0")
+        _require(0 <= self.filter_rate <= 1, "filter_rate", self.filter_rate, "in 0..1")
         _require(self.lost_after >= 0, "lost_after", self.lost_after, ">= 0")
         _require(self.max_size_change > 1, "max_size_change", self.max_size_change, "> 1")
         _require(0 < self.size_rate <= 1, "size_rate", self.size_rate, "in 0..1, above 0")
@@ -138,7 +141,10 @@ class Tracker:
         self._rule: TemplateRule[View] = TemplateRule(self._config.template_interval, self._config.template_score)
         self._trust(box)
         crop = self._search_region()
-        return Estimate(box, 1.0, self._state, crop, self._session.fuse(*crop_pair(frame, crop, self._registration)))
+        fused = self._session.fuse(*crop_pair(frame, crop, self._registration))
+        rate = self._config.filter_rate
+        self._filter: CorrelationFilter | None = first_filter(fused, _centre(crop, box)) if rate else None
+        return Estimate(box, 1.0, self._state, crop, fused)
 
     def track(self, frame: Frame) -> Estimate:
         """Find the target in the next frame.
@@ -150,12 +156,15 @@ class Tracker:
         if frame.size != self._size:
             raise ValueError(f"frame is {_text(frame.size)}, the target was given in a frame of {_text(self._size)}")
         crop, window = self._search_region(), self._search_window()
-        located = self._session.locate(self._initial, self._dynamic, frame, crop, self._registration, window)
+        templates = self._initial, self._dynamic
+        appearance = self._filter if window is self._window else None  # of the target at the tracking scale
+        located = self._session.locate(*templates, frame, crop, self._registration, window, appearance)
         in_crop = tuple(value * crop.size for value in located.box)
         box = self._limit_size(crop.box_to_image(in_crop))
         margin = min(_MARGIN, max(_SMALLEST, min(box[2:])))  # a smaller target is not blown up to the margin
         self._step(clip_box(box, frame.size, margin), located.score)
         self._update_template(frame, located.score)
+        self._update_filter(located.fused, crop)
         return Estimate(self._box, located.score, self._state, crop, located.fused)
 
     def _search_region(self) -> Crop:
@@ -226,9 +235,19 @@ class Tracker:
         if due is not None:
             self._dynamic = self._session.embed(*due)
 
+    def _update_filter(self, fused: Tensor, crop: Crop) -> None:
+        if self._filter and self._state is State.TRACKING:
+            self._filter = self._filter.learn(fused, _centre(crop, self._box), self._config.filter_rate)
+
     def _template_region(self, box: Box) -> Crop:
         config = self._session.config
         return Crop.around(box, config.template_factor, config.template_size)
+
+
+def _centre(crop: Crop, box: Box) -> tuple[float, float]:
+    """In fractions of the crop."""
+    x, y, w, h = crop.box_to_crop(box)
+    return (x + w / 2) / crop.size, (y + h / 2) / crop.size
 
 
 def _text(size: tuple[int, int]) -> str:

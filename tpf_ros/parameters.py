@@ -184,6 +184,12 @@ _DESCRIBED = {
     "tracker.template_interval": ("Frames between two updates of the dynamic template.", 1, 100000),
     "tracker.template_score": ("A frame whose score exceeds it may become the dynamic template.", 0.0, 1.0),
     "tracker.hann_power": ("How strongly the target is expected where it was; 0: not at all, 1: as OSTrack.", 0.0, 9.0),
+    "tracker.filter_rate": (
+        "How much the correlation filter, which tells the target from look-alikes, learns from each frame; 0: no "
+        "filter. From the next target on.",
+        0.0,
+        1.0,
+    ),
     "tracker.coast_score": ("Below this score the box is not believed and the last one held.", 0.0, 1.0),
     "tracker.lost_after": ("Frames of coasting before the target is lost.", 0, 100000),
     "tracker.lost_growth": ("By how much the searched region's side grows in each lost frame.", 1.0, 8.0),

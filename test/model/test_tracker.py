@@ -213,6 +213,21 @@ def test_a_lost_target_is_taken_up_at_the_size_it_has_then():
     assert estimate.state is State.TRACKING and iou(estimate.box, smaller) > 0.9
 
 
+@pytest.mark.parametrize("rate, kept", [(0.02, True), (0.0, False)])
+def test_the_filter_keeps_a_target_beside_a_brighter_thing_of_another_shape(rate, kept):
+    tracker = started(TrackerConfig(filter_rate=rate, hann_power=0))
+    beside = (360, 215, 60, 18)
+    for score in (0.95, 0.95, 0.95):
+        estimate = tracker.track(brighter(scene(BOX, score=0.8), beside, score))
+    assert (iou(estimate.box, BOX) > 0.7) is kept
+
+
+def brighter(frame, box, score):
+    """`frame` with one more spot, of another score."""
+    spot = scene(box, score=score)
+    return Frame(np.maximum(frame.visible, spot.visible), np.maximum(frame.thermal, spot.thermal))
+
+
 def test_the_template_is_renewed_by_the_rule_from_the_frame_it_names():
     session = SpotSession()
     tracker = Tracker(session, TrackerConfig(template_interval=5, template_score=0.65, coast_score=0.3))

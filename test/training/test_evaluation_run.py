@@ -18,7 +18,7 @@ from tpf_training.evaluation.entrants import PeerEntrant, TPFEntrant
 from tpf_training.evaluation.evaluate import evaluate, evaluate_all
 from tpf_training.evaluation.one_pass import EvaluationError, run_one_pass
 from tpf_training.evaluation.peers import PeerTracker
-from tpf_training.evaluation.tpf_tracker import NO_UPDATES
+from tpf_training.evaluation.tpf_tracker import tracker_config
 
 CLIP = Path(__file__).parents[1] / "data/0117_1620"
 CONTRIB = hasattr(cv2, "TrackerCSRT")
@@ -96,8 +96,10 @@ def test_the_shipped_model_follows_a_person_in_smoke(smoke):
 
 
 def test_without_ndtu_the_dynamic_template_stays():
-    rule = TemplateRule(NO_UPDATES.template_interval, NO_UPDATES.template_score)
-    assert all(rule.observe(1.0, "a view") is None for _ in range(NO_UPDATES.template_interval))
+    config = tracker_config(ndtu=False)
+    rule = TemplateRule(config.template_interval, config.template_score)
+    assert all(rule.observe(1.0, "a view") is None for _ in range(config.template_interval))
+    assert config.filter_rate > 0 == tracker_config(correlation_filter=False).filter_rate
 
 
 @needs_contrib

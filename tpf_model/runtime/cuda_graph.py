@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tpf_model.correlation_filter import CorrelationFilter, no_preference
 from tpf_model.crop import Crop
 from tpf_model.frame import Frame
 from tpf_model.network import TPFNetwork
@@ -57,6 +58,8 @@ class CudaGraphSession(EagerSession):
         self._search_crop = _Transfer(config.search_size, device, cells)
         self._templates = torch.zeros(2, 1, config.template_tokens, config.width, device=device)
         self._loaded: list[Tensor | None] = [None, None]  # whose tokens those are
+        self._appearance = no_preference(config.search_size, device)
+        self._indifferent = no_preference(config.search_size, device)
         self._answer = torch.zeros(5, pin_memory=on_gpu)
         self._stream = torch.cuda.Stream(device) if on_gpu else None
         runs, template, search = (self._network, self._dtype), self._template_crop.there, self._search_crop.there
@@ -64,7 +67,7 @@ class CudaGraphSession(EagerSession):
         # ones, could then not be written outside it.
         with torch.no_grad():
             self._embed = self._program(lambda: embed_step(*runs, template))
-            self._locate = self._program(lambda: locate_step(*runs, search, self._templates))
+            self._locate = self._program(lambda: locate_step(*runs, search, self._templates, self._appearance))
 
     @torch.inference_mode()
     def embed(self, frame: Frame, crop: Crop, registration: Registration) -> Tensor:
@@ -83,12 +86,14 @@ class CudaGraphSession(EagerSession):
         crop: Crop,
         registration: Registration,
         window: np.ndarray,
+        appearance: CorrelationFilter | None = None,
     ) -> Located:
         with self._on_stream():
             for place, tokens in enumerate((initial, dynamic)):
                 if tokens is not self._loaded[place]:
                     self._templates[place].copy_(tokens)
                     self._loaded[place] = tokens
+            self._appearance.copy_(appearance or self._indifferent)
             self._search_crop.send(frame, crop, registration, window)
             answer, fused = self._locate()
             fused = fused.clone()  # the next frame's goes to the same place
@@ -110,7 +115,11 @@ class CudaGraphSession(EagerSession):
             ) from error
 
     def _on_stream(self) -> contextlib.AbstractContextManager:
-        return contextlib.nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
+        if self._stream is None:
+            return contextlib.nullcontext()
+        # A filter may still be learning, on the caller's stream, from the last frame's fused crop.
+        self._stream.wait_stream(torch.cuda.current_stream(self._device))
+        return torch.cuda.stream(self._stream)
 
     def _wait(self) -> None:
         if self._stream is not None:
@@ -140,7 +149,7 @@ def embed_step(network: TPFNetwork, dtype: torch.dtype, crop: StagedCrop) -> Ten
 
 @full_float32()
 def locate_step(
-    network: TPFNetwork, dtype: torch.dtype, crop: StagedCrop, templates: Tensor
+    network: TPFNetwork, dtype: torch.dtype, crop: StagedCrop, templates: Tensor, appearance: CorrelationFilter
 ) -> tuple[Tensor, Tensor]:
     """All of a frame's work. templates: tokens of the initial and the dynamic one, (2, 1, template_tokens, C).
 
@@ -149,7 +158,8 @@ def locate_step(
     fused = network.fuse(*sample_pair(crop))
     with products_in(dtype, fused.device):
         maps = network.predict(network.encode_search(*templates, fused))
-    answer = decode_on_device(maps.score[0, 0], maps.size[0], maps.offset[0].float(), crop.window)
+    window = crop.window * appearance.respond(fused[0], len(crop.window))
+    answer = decode_on_device(maps.score[0, 0], maps.size[0], maps.offset[0].float(), window)
     return answer, fused[0]
 
 

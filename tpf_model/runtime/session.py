@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tpf_model.boxes import Box
 from tpf_model.config import ModelConfig
+from tpf_model.correlation_filter import CorrelationFilter
 from tpf_model.crop import Crop
 from tpf_model.frame import Frame
 from tpf_model.registration import Registration
@@ -73,11 +74,13 @@ class TPFSession(Protocol):
         crop: Crop,
         registration: Registration,
         window: np.ndarray,
+        appearance: CorrelationFilter | None = None,
     ) -> Located:
         """Find the target of two templates in `crop`, of the configuration's search_size: the whole of a frame's work.
 
         initial, dynamic: of this session's `embed`. window: (G, G) float32, what the scores are multiplied with to
-        choose the best cell, see `hann_window`; an array once given must not be written to.
+        choose the best cell, see `hann_window`; an array once given must not be written to. appearance: whose response
+        to the fused crop they are multiplied with, too.
         """
 
 

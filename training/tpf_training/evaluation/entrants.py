@@ -6,23 +6,23 @@ from pathlib import Path
 import cv2
 
 from tpf_model.runtime import open_session
-from tpf_model.tracker import TrackerConfig
 from tpf_training.evaluation.one_pass import EvaluationError, OnePassTracker, Sequence
 from tpf_training.evaluation.peers import PeerTracker
-from tpf_training.evaluation.tpf_tracker import NO_UPDATES, TPFTracker
+from tpf_training.evaluation.tpf_tracker import TPFTracker, tracker_config
 
 
 @dataclass(frozen=True)
 class TPFEntrant:
     """One of our models: the variant `model` with its shipped weights, or, with `model` AUTO, what `weights` holds.
 
-    ndtu: whether the dynamic template is updated. runtime, precision, device, threads: see `open_session`.
+    ndtu, correlation_filter: see `tracker_config`. runtime, precision, device, threads: see `open_session`.
     """
 
     name: str
     model: str
     weights: Path | None = None
     ndtu: bool = True
+    correlation_filter: bool = True
     runtime: str = "auto"
     precision: str = "auto"
     device: str = "auto"
@@ -37,7 +37,7 @@ class TPFEntrant:
             )
         except ValueError as error:
             raise EvaluationError(f"{self.name}: {error}") from error
-        return TPFTracker(session, TrackerConfig() if self.ndtu else NO_UPDATES)
+        return TPFTracker(session, tracker_config(self.ndtu, self.correlation_filter))
 
     def suits(self, sequence: Sequence) -> bool:
         return True

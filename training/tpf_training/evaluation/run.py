@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     info = open_tracker(entrant).info
     settings = {
         "dataset": args.dataset,
-        **tracker_record(info, weights, entrant.ndtu, entrant.threads),
+        **tracker_record(info, weights, entrant),
         "sequences": list(openers),
     }
     out = args.out or Path("results", args.dataset, tracker)

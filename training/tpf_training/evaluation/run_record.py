@@ -7,6 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 from tpf_model.runtime import SessionInfo
+from tpf_training.evaluation.entrants import TPFEntrant
 from tpf_training.evaluation.one_pass import EvaluationError
 from tpf_training.evaluation.output_folder import make_folder
 from tpf_training.evaluation.result_files import write_lines
@@ -14,18 +15,19 @@ from tpf_training.evaluation.result_files import write_lines
 RECORD = "run.json"
 
 
-def tracker_record(info: SessionInfo, weights: Path, ndtu: bool, threads: int) -> dict:
+def tracker_record(info: SessionInfo, weights: Path, entrant: TPFEntrant) -> dict:
     """The settings of `run.json` that say which tracker ran, and how."""
     return {
         "model": info.model,
         "weights": weights.name,
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        "ndtu": ndtu,
+        "ndtu": entrant.ndtu,
+        "correlation_filter": entrant.correlation_filter,
         "runtime": info.runtime,
         "scan": info.scan,
         "precision": info.precision,
         "device": info.device.split(":")[0],
-        "threads": threads,
+        "threads": entrant.threads,
         "version": _version(),
     }
 

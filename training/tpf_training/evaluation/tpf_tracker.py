@@ -7,8 +7,15 @@ from tpf_model.frame import Frame
 from tpf_model.runtime import TPFSession
 from tpf_model.tracker import Tracker, TrackerConfig
 
-# No score exceeds it, so no frame's crop becomes the dynamic template: tracking without NDTU.
-NO_UPDATES = TrackerConfig(template_score=1.0)
+
+def tracker_config(ndtu: bool = True, correlation_filter: bool = True) -> TrackerConfig:
+    """The tracker's settings, with the update of the dynamic template and the correlation filter or without.
+
+    The published tracker has the former alone.
+    """
+    # No score exceeds 1, so no frame's crop becomes the dynamic template.
+    changes = ({} if ndtu else {"template_score": 1.0}) | ({} if correlation_filter else {"filter_rate": 0.0})
+    return TrackerConfig(**changes)
 
 
 class TPFTracker:

@@ -7,8 +7,11 @@ from tpf_model.runtime.precision import PRECISIONS
 
 
 def add_tracker_options(group: argparse._ArgumentGroup) -> None:
-    """`--no-ndtu`, `--runtime`, `--precision`, `--device` and `--threads`; see `tracker_settings`."""
+    """`--no-ndtu`, `--no-filter`, `--runtime`, `--precision`, `--device` and `--threads`; see `tracker_settings`."""
     group.add_argument("--no-ndtu", action="store_true", help="never update our trackers' dynamic template")
+    group.add_argument(
+        "--no-filter", action="store_true", help="our trackers without the correlation filter, as published"
+    )
     group.add_argument("--runtime", choices=RUNTIMES, default="auto", help="of our trackers (default: %(default)s)")
     group.add_argument(
         "--precision",
@@ -23,7 +26,7 @@ def add_tracker_options(group: argparse._ArgumentGroup) -> None:
 def tracker_settings(args: argparse.Namespace) -> dict:
     """What a `TPFEntrant` takes of the options of `add_tracker_options`."""
     shared = {name: getattr(args, name) for name in ("runtime", "precision", "device", "threads")}
-    return {"ndtu": not args.no_ndtu, **shared}
+    return {"ndtu": not args.no_ndtu, "correlation_filter": not args.no_filter, **shared}
 
 
 def whole_number(least: int):
