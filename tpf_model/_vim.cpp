@@ -13,6 +13,7 @@
 typedef Py_ssize_t Size;
 
 enum { CHUNK = 32, TAPS = 4, ROW = 16, MAX_INNER = 64, MAX_STATES = 16, TOGETHER = 4 };
+enum { INTERFACE = 1 }; // vim_native.py expects it
 
 // Sizes and weights; rows are padded with zeros to ROW. norm (2, ROW), scale and shift; in (dim, 2 inner); out (inner,
 // ROW); of each direction: conv (TAPS, inner); conv bias, dt bias and D, inner each; project (inner, inner + 2 ROW), to
@@ -268,5 +269,8 @@ static PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_vim", nullptr, -1, met
 
 PyMODINIT_FUNC PyInit__vim(void)
 {
-    return PyModule_Create(&definition);
+    PyObject *module = PyModule_Create(&definition);
+    if (module && PyModule_AddIntConstant(module, "INTERFACE", INTERFACE))
+        Py_CLEAR(module);
+    return module;
 }

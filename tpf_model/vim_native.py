@@ -1,18 +1,19 @@
 """The ViM block by our own compiled kernel for CPUs (`_vim.cpp`): inference, float32, PyTorch's number of threads."""
 
+import functools
+import logging
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tpf_model.compiled import load_kernel
 from tpf_model.packed import PackedWeights
 from tpf_model.selective_scan import log_backend
 
-try:
-    from tpf_model import _vim
-except ImportError:  # not compiled: the scan, which is compiled with it, says so
-    _vim = None
+_log = logging.getLogger(__name__)
+_vim, _reason = load_kernel("tpf_model._vim", interface=1)
 
 _ROW = 16  # the kernel's rows are padded to it
 _STATES = 16
@@ -22,8 +23,7 @@ _MAX_INNER = 64
 def runs_native(block, tokens: Tensor) -> bool:
     """Whether the kernel can stand in for `block`'s forward pass on `tokens`, which needs no gradient then."""
     return (
-        _vim is not None
-        and block.scan in ("auto", "native")
+        block.scan in ("auto", "native")
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
         and tokens.device.type == "cpu"
@@ -32,7 +32,15 @@ def runs_native(block, tokens: Tensor) -> bool:
         and block.states <= _STATES
         and len(block.D) // 2 % _ROW == 0
         and len(block.D) // 2 <= _MAX_INNER
+        and _can_run()
     )
+
+
+@functools.cache
+def _can_run() -> bool:
+    if _vim is None:
+        _log.warning("ViM block: one operation after the other, slower than its compiled kernel; %s", _reason)
+    return _vim is not None
 
 
 def native_block(block, tokens: Tensor) -> Tensor:

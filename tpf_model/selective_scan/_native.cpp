@@ -16,7 +16,7 @@
 
 typedef Py_ssize_t Size;
 
-enum { CHUNK = 32, WIDEST = 16 };
+enum { CHUNK = 32, WIDEST = 16, INTERFACE = 1 }; // INTERFACE: native.py expects it
 
 // Lengths, and one group of one batch entry: u, delta, y (tokens, channels); A (channels, states); B, C (tokens, states);
 // entries: what each chunk is entered with, chunks * states vectors for each vector of channels.
@@ -251,7 +251,9 @@ static PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_native", nullptr, -1, 
 PyMODINIT_FUNC PyInit__native(void)
 {
     PyObject *module = PyModule_Create(&definition);
-    if (module && (PyModule_AddIntConstant(module, "WIDEST", WIDEST) || PyModule_AddIntConstant(module, "CHUNK", CHUNK)))
+    if (module && (PyModule_AddIntConstant(module, "WIDEST", WIDEST) ||
+                   PyModule_AddIntConstant(module, "CHUNK", CHUNK) ||
+                   PyModule_AddIntConstant(module, "INTERFACE", INTERFACE)))
         Py_CLEAR(module);
     return module;
 }

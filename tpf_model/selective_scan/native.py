@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-try:
-    from tpf_model.selective_scan import _native
-except ImportError as error:
-    _native, _reason = None, f"it was not compiled when tpf_ros was installed ({error})"
+from tpf_model.compiled import load_kernel
+
+_native, _reason = load_kernel("tpf_model.selective_scan._native", interface=1)
 
 
 def unavailable_reason(device: torch.device) -> str | None:

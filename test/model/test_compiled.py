@@ -1,0 +1,37 @@
+"""A compiled kernel of another source than Python's is found out when it is loaded, and not called."""
+
+import pytest
+import torch
+
+from tpf_model import selective_scan, vim_native
+from tpf_model.compiled import load_kernel
+from tpf_model.vim import ViMBlock
+
+KERNELS = [("tpf_model._vim", vim_native._vim), ("tpf_model.selective_scan._native", selective_scan.native._native)]
+
+
+@pytest.mark.parametrize("name, kernel", KERNELS)
+def test_only_the_expected_interface_is_loaded(name, kernel, monkeypatch):
+    assert load_kernel(name, kernel.INTERFACE) == (kernel, "")
+    monkeypatch.delattr(kernel, "INTERFACE")  # as before there was one
+    loaded, reason = load_kernel(name, 1)
+    assert loaded is None and kernel.__file__ in reason and "interface is 0, not 1" in reason and "make setup" in reason
+
+
+def test_a_missing_kernel_says_so():
+    loaded, reason = load_kernel("tpf_model._nothing", 1)
+    assert loaded is None and "not compiled when tpf_ros was installed (No module named 'tpf_model._nothing')" in reason
+
+
+@torch.no_grad()
+def test_a_block_whose_kernel_is_of_another_source_runs_without_it_and_says_so_once(monkeypatch, caplog):
+    block, tokens = ViMBlock(8), torch.randn(1, 10, 8)
+    wanted = block(tokens)
+    kernel, reason = load_kernel("tpf_model._vim", vim_native._vim.INTERFACE + 1)
+    monkeypatch.setattr(vim_native, "_vim", kernel)
+    monkeypatch.setattr(vim_native, "_reason", reason)
+    vim_native._can_run.cache_clear()
+    torch.testing.assert_close(block(tokens), wanted)
+    torch.testing.assert_close(block(tokens), wanted)
+    vim_native._can_run.cache_clear()
+    assert [reason in record.message for record in caplog.records if record.levelname == "WARNING"] == [True]
