@@ -19,7 +19,7 @@ KERNELS = [
         extra_compile_args=["-O3", "-std=gnu++17", "-Wno-psabi"],
         optional=True,
     )
-    for name in ("tpf_model._vim", "tpf_model.selective_scan._native")
+    for name in ("tpf_model._fusion", "tpf_model.selective_scan._native")
 ]
 
 OPENMP = ["-fopenmp"]

@@ -6,6 +6,8 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+enum { LANES = 16 }; // of the widest
+
 template <int N> struct Lanes {
     typedef float Vec __attribute__((vector_size(4 * N)));
     typedef int Int __attribute__((vector_size(4 * N)));
@@ -94,35 +96,36 @@ constexpr float OCTAVE[] = {1.0f,        1.04427378f, 1.09050773f, 1.13878863f, 
 template <int N> constexpr int ENTRIES = N > 4 ? N : 1;
 template <int N> constexpr float SHIFTER = 12582912.0f / ENTRIES<N>; // 1.5 * 2^23 steps: adding it rounds to a step
 
-// 2^(shifted - SHIFTER + f) for |f| <= a half step.
-template <int N> INLINE Vec<N> exp2_of_parts(Vec<N> shifted, Vec<N> f)
+// 2^(shifted - SHIFTER + f) = scale * (1 + rest) for |f| <= a half step; rest is exact to its own last bits.
+template <int N> INLINE void split_exp2(Vec<N> shifted, Vec<N> f, Vec<N> &scale, Vec<N> &rest)
 {
     typedef typename Lanes<N>::Int Int;
     constexpr int to_exponent = N == 16 ? 19 : N == 8 ? 20 : 23;
-    Int scale = (Int)shifted << to_exponent;
+    Int bits = (Int)shifted << to_exponent;
     Vec<N> p;
     if constexpr (ENTRIES<N> > 1) {
         Int table;
         for (int i = 0; i < N; i++)
             table[i] = bits_of(OCTAVE[i * 16 / N]) - (i << to_exponent); // less what the shift adds to it
-        scale += look_up<N>(table, (Int)shifted);
+        bits += look_up<N>(table, (Int)shifted);
         p = f * 5.549622e-2f + 2.4025763e-1f;
     } else {
-        scale += 127 << 23;
+        bits += 127 << 23;
         p = f * 1.5353362e-4f + 1.33988747e-3f;
         p = p * f + 9.61843736e-3f;
         p = p * f + 5.55033247e-2f;
         p = p * f + 2.40226479e-1f;
     }
-    p = (p * f + 0.69314720f) * f;
-    return (Vec<N>)scale * p + (Vec<N>)scale;
+    rest = (p * f + 0.69314720f) * f;
+    scale = (Vec<N>)bits;
 }
 
-// 2^x for |x| <= 126.
-template <int N> INLINE Vec<N> exp2_of(Vec<N> x)
+// 2^x - 1 for |x| <= 126, exact to its own last bits where it is small.
+template <int N> INLINE Vec<N> exp2m1_of(Vec<N> x)
 {
-    Vec<N> shifted = x + SHIFTER<N>;
-    return exp2_of_parts<N>(shifted, x - (shifted - SHIFTER<N>));
+    Vec<N> shifted = x + SHIFTER<N>, scale, rest;
+    split_exp2<N>(shifted, x - (shifted - SHIFTER<N>), scale, rest);
+    return scale * rest + (scale - 1.0f);
 }
 
 // Beyond 87 each way exp is as good as zero or infinite.
@@ -132,7 +135,9 @@ template <int N> INLINE Vec<N> exp_of(Vec<N> x)
     x = x < 87.0f ? x : all<N>(87.0f);
     Vec<N> shifted = x * 1.44269504f + SHIFTER<N>, steps = shifted - SHIFTER<N>;
     Vec<N> f = x - steps * 0.693359375f + steps * 2.12194440e-4f; // ln 2 in two parts
-    return exp2_of_parts<N>(shifted, f * 1.44269504f);
+    Vec<N> scale, rest;
+    split_exp2<N>(shifted, f * 1.44269504f, scale, rest);
+    return scale * rest + scale;
 }
 
 template <int N> INLINE Vec<N> expm1_of(Vec<N> x)
@@ -142,22 +147,67 @@ template <int N> INLINE Vec<N> expm1_of(Vec<N> x)
     return scale * rest + (scale - 1.0f);
 }
 
-// log(1 + exp(x)) by log1p(e) = 2 atanh(e / (2 + e)), whose argument is at most 1/3.
+// log(1 + exp(x)) = max(x, 0) + log(1 + e) with e = exp(-|x|) <= 1, where a polynomial does; exact to its own last bits.
 template <int N> INLINE Vec<N> softplus_of(Vec<N> x)
 {
     Vec<N> e = exp_of<N>(x < 0.0f ? x : -x);
-    Vec<N> s = e / (e + 2.0f), q = s * s;
-    Vec<N> p = q * (1.0f / 13) + 1.0f / 11;
-    p = p * q + 1.0f / 9;
-    p = p * q + 1.0f / 7;
-    p = p * q + 1.0f / 5;
-    p = p * q + 1.0f / 3;
-    return (x < 0.0f ? all<N>(0) : x) + 2.0f * (p * q * s + s);
+    Vec<N> p = e * 5.23265488e-3f - 2.9505081e-2f;
+    p = p * e + 7.82256949e-2f;
+    p = p * e - 1.3663224e-1f;
+    p = p * e + 1.91059965e-1f;
+    p = p * e - 2.48429796e-1f;
+    p = p * e + 3.33190965e-1f;
+    p = p * e - 4.99994931e-1f;
+    p = p * e + 9.9999997e-1f;
+    return (x < 0.0f ? all<N>(0) : x) + p * e;
 }
 
 template <int N> INLINE Vec<N> silu_of(Vec<N> x)
 {
     return x / (exp_of<N>(-x) + 1.0f);
+}
+
+// 1 / sqrt(x) for x > 0, from the exponent's half by Newton's steps.
+template <int N> INLINE Vec<N> inverse_root_of(Vec<N> x)
+{
+    typedef typename Lanes<N>::Int Int;
+    Vec<N> y = (Vec<N>)(0x5f3759df - ((Int)x >> 1));
+    for (int i = 0; i < 3; i++)
+        y *= 1.5f - 0.5f * x * y * y;
+    return y;
+}
+
+// first and second, joined, at each of `index`.
+template <int N> INLINE Vec<N> pick(Vec<N> first, Vec<N> second, typename Lanes<N>::Int index)
+{
+#if defined(__clang__)
+    Vec<N> picked;
+    for (int i = 0; i < N; i++)
+        picked[i] = index[i] < N ? first[index[i]] : second[index[i] - N];
+    return picked;
+#else
+    return __builtin_shuffle(first, second, index);
+#endif
+}
+
+// Lane j of vector i becomes lane i of vector j: squares of half the side change places until the side is one.
+template <int N> INLINE void transpose(Vec<N> *rows)
+{
+#pragma GCC unroll 4
+    for (int side = 1; side < N; side *= 2) {
+        typename Lanes<N>::Int above, below;
+        for (int i = 0; i < N; i++) {
+            above[i] = i & side ? N + i - side : i;
+            below[i] = i & side ? N + i : i + side;
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < N; i++)
+            if (!(i & side)) {
+                Vec<N> first = rows[i], second = rows[i + side];
+                rows[i] = pick<N>(first, second, above);
+                rows[i + side] = pick<N>(first, second, below);
+            }
+    }
 }
 
 // Defines run_NAME(PARAMETERS), which calls the template NAME with the width that suits the processor.

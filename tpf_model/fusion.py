@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tpf_model.config import ModelConfig
+from tpf_model.fusion_native import native_fuse, runs_native
 from tpf_model.vim import ViMBlock
 from tpf_model.vim_triton import runs_triton, triton_block, triton_blocks, triton_joined_block
 
@@ -36,7 +37,7 @@ class PixelFusionAdapter(nn.Module):
         super().__init__()
         if token_stride not in (1, 2, 4):
             raise ValueError(f"token_stride is {token_stride!r}, must be 1, 2 or 4")
-        self.token_stride = token_stride
+        self.token_stride, self.scan = token_stride, scan
         self.visible_stem, self.thermal_stem = _stem(token_stride), _stem(token_stride)
         self.visible_block, self.thermal_block = ViMBlock(_WIDTH, scan=scan), ViMBlock(_WIDTH, scan=scan)
         self.token_block = ViMBlock(_WIDTH, scan=scan)
@@ -46,6 +47,8 @@ class PixelFusionAdapter(nn.Module):
         nn.init.zeros_(self.decoder.bias)
 
     def forward(self, visible: Tensor, thermal: Tensor) -> Tensor:
+        if runs_native(self, visible):
+            return native_fuse(self, visible, thermal)
         height, width = visible.shape[-2:]
         visible, thermal = _pad(visible, self.token_stride), _pad(thermal, self.token_stride)
         v, t = self.visible_stem(visible), self.thermal_stem(thermal)

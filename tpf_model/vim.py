@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tpf_model.selective_scan import selective_scan
-from tpf_model.vim_native import native_block, runs_native
 from tpf_model.vim_triton import runs_triton, triton_block
 
 _CONV = 4  # taps of the causal convolution
@@ -23,8 +22,8 @@ class ViMBlock(nn.Module):
     The backward direction is the same computation on the reversed sequence with its own weights. Both run as one:
     channels [0, E) of the inner tensors are the forward direction, [E, 2 E) the backward one, E = `expand` * C.
     Step sizes, decay rates and state are float32 whatever autocast says. What is written here is the definition; a GPU
-    runs it and its gradient as a few kernels (`vim_triton.py`), a CPU, where no gradient is wanted, as one
-    (`vim_native.py`).
+    runs it and its gradient as a few kernels (`vim_triton.py`), and a CPU, where no gradient is wanted, the whole fusion
+    adapter as one (`fusion_native.py`).
     """
 
     def __init__(self, dim: int, states: int = 16, expand: int = 2, scan: str = "auto"):
@@ -53,8 +52,6 @@ class ViMBlock(nn.Module):
         self.A_log.copy_(torch.arange(1, self.states + 1).log().expand_as(self.A_log))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        if runs_native(self, tokens):
-            return native_block(self, tokens)
         if runs_triton(self, tokens):
             return triton_block(self, tokens)
         return self.definition(tokens)

@@ -3,11 +3,14 @@
 import pytest
 import torch
 
-from tpf_model import selective_scan, vim_native
+from tpf_model import fusion_native, selective_scan
 from tpf_model.compiled import load_kernel
-from tpf_model.vim import ViMBlock
+from tpf_model.fusion import PixelFusionAdapter
 
-KERNELS = [("tpf_model._vim", vim_native._vim), ("tpf_model.selective_scan._native", selective_scan.native._native)]
+KERNELS = [
+    ("tpf_model._fusion", fusion_native._fusion),
+    ("tpf_model.selective_scan._native", selective_scan.native._native),
+]
 
 
 @pytest.mark.parametrize("name, kernel", KERNELS)
@@ -24,14 +27,15 @@ def test_a_missing_kernel_says_so():
 
 
 @torch.no_grad()
-def test_a_block_whose_kernel_is_of_another_source_runs_without_it_and_says_so_once(monkeypatch, caplog):
-    block, tokens = ViMBlock(8), torch.randn(1, 10, 8)
-    wanted = block(tokens)
-    kernel, reason = load_kernel("tpf_model._vim", vim_native._vim.INTERFACE + 1)
-    monkeypatch.setattr(vim_native, "_vim", kernel)
-    monkeypatch.setattr(vim_native, "_reason", reason)
-    vim_native._can_run.cache_clear()
-    torch.testing.assert_close(block(tokens), wanted)
-    torch.testing.assert_close(block(tokens), wanted)
-    vim_native._can_run.cache_clear()
+def test_an_adapter_whose_kernel_is_of_another_source_runs_without_it_and_says_so_once(monkeypatch, caplog):
+    adapter, image = PixelFusionAdapter(4), torch.rand(1, 3, 16, 16)
+    torch.nn.init.normal_(adapter.decoder.weight, std=0.1)
+    wanted = adapter(image, image)
+    kernel, reason = load_kernel("tpf_model._fusion", fusion_native._fusion.INTERFACE + 1)
+    monkeypatch.setattr(fusion_native, "_fusion", kernel)
+    monkeypatch.setattr(fusion_native, "_reason", reason)
+    fusion_native._can_run.cache_clear()
+    torch.testing.assert_close(adapter(image, image), wanted)
+    torch.testing.assert_close(adapter(image, image), wanted)
+    fusion_native._can_run.cache_clear()
     assert [reason in record.message for record in caplog.records if record.levelname == "WARNING"] == [True]
