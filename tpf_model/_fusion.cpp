@@ -111,6 +111,16 @@ INLINE float value_of(unsigned char pixel)
     return pixel * (1.0f / 255);
 }
 
+INLINE float mean_of(float visible, float thermal)
+{
+    return (visible + thermal) * 0.5f;
+}
+
+INLINE float mean_of(unsigned char visible, unsigned char thermal)
+{
+    return (visible + thermal) * (0.5f / 255);
+}
+
 // A row of pixels as the stem's windows meet it: that of column S i + phase - (the stem's padding) at to[phase * pitch + i].
 // The last row and column are repeated to whole tokens, around are zeros.
 template <typename T, int S>
@@ -479,12 +489,13 @@ template <typename T, int S> INLINE void write_row(const Job &job, Size y, const
             const T *thermal = (const T *)job.thermal.data + colour * job.thermal.plane + row * job.thermal.row;
             const float *added = decoded + (colour * S + row % S) * S;
             float *to = job.fused + (colour * job.rows + row) * job.columns;
-            for (Size x = 0; x < job.w; x++)
-                for (Size column = S * x; column < smaller(S * x + S, job.columns); column++) {
-                    float v = value_of(visible[column * job.visible.pixel]);
-                    float t = value_of(thermal[column * job.thermal.pixel]);
-                    to[column] = (v + t) * 0.5f + added[x * outputs(S) + column % S];
-                }
+            for (Size x = 0; x < job.columns / S; x++) // whole tokens: their few pixels are one vector
+                for (Size i = 0; i < S; i++)
+                    to[S * x + i] = mean_of(visible[(S * x + i) * job.visible.pixel], thermal[(S * x + i) * job.thermal.pixel]) +
+                                    added[x * outputs(S) + i];
+            for (Size column = job.columns / S * S; column < job.columns; column++)
+                to[column] = mean_of(visible[column * job.visible.pixel], thermal[column * job.thermal.pixel]) +
+                             added[column / S * outputs(S) + column % S];
         }
 }
 
@@ -500,49 +511,63 @@ INLINE void clear_margins(const Inside &inside, Size E)
     }
 }
 
-template <int N, typename T, int S> INLINE void begin_with(const Job &job, float *scratch, int part, int parts)
+// CALL with T and S for the job's images and token stride.
+#define WITH_IMAGES(CALL)                                                                                              \
+    if (job.bytes) {                                                                                                   \
+        typedef unsigned char T;                                                                                       \
+        WITH_STRIDE(CALL)                                                                                              \
+    } else {                                                                                                           \
+        typedef float T;                                                                                               \
+        WITH_STRIDE(CALL)                                                                                              \
+    }
+#define WITH_STRIDE(CALL)                                                                                              \
+    if (job.token_stride == 4) {                                                                                       \
+        constexpr int S = 4;                                                                                           \
+        CALL;                                                                                                          \
+    } else if (job.token_stride == 2) {                                                                                \
+        constexpr int S = 2;                                                                                           \
+        CALL;                                                                                                          \
+    } else {                                                                                                           \
+        constexpr int S = 1;                                                                                           \
+        CALL;                                                                                                          \
+    }
+
+// Images to tokens, which enter their blocks.
+template <int N> INLINE void begin(const Job &job, int part, int parts)
 {
     const Weights &w = *job.weights;
+    float *scratch = job.scratch + part * job.scratch_size;
     Range rows(job.h, 1, part, parts);
     if (part == 0) {
         clear_margins(job.both[0], 2 * WIDTH);
         clear_margins(job.both[1], 2 * WIDTH);
         memset(job.grid, 0, grid_side(job.h) * grid_side(job.w) * 2 * WIDTH * sizeof(float));
     }
-    see<N, T, S>(job, job.visible, w.visible_stem, job.x_rows, rows.first, rows.last, scratch);
-    see<N, T, S>(job, job.thermal, w.thermal_stem, job.x_rows + WIDTH, rows.first, rows.last, scratch);
-    enter<N, WIDTH>(w.visible, job.x_rows, rows.first * job.w, rows.last * job.w, job.both[0], 0);
-    enter<N, WIDTH>(w.thermal, job.x_rows + WIDTH, rows.first * job.w, rows.last * job.w, job.both[1], 0);
+    for (int modality = 0; modality < 2; modality++) {
+        const Image &image = modality ? job.thermal : job.visible;
+        const Stem &stem = modality ? w.thermal_stem : w.visible_stem;
+        float *const *tokens = job.x_rows + modality * WIDTH;
+        WITH_IMAGES((see<N, T, S>(job, image, stem, tokens, rows.first, rows.last, scratch)))
+        enter<N, WIDTH>(modality ? w.thermal : w.visible, tokens, rows.first * job.w, rows.last * job.w,
+                        job.both[modality], 0);
+    }
 }
 
-template <int N, typename T, int S> INLINE void end_with(const Job &job, float *scratch, int part, int parts)
+// The decoder's grid to the fused image.
+template <int N> INLINE void end(const Job &job, int part, int parts)
 {
-    Size across = grid_side(job.w);
-    float *columns = scratch, *decoded = scratch + TILE * across * 2 * WIDTH;
+    float *columns = job.scratch + part * job.scratch_size, *decoded = columns + TILE * grid_side(job.w) * 2 * WIDTH;
+    const Size row_size = tiles(job.w) * OUT * outputs(job.token_stride);
     Range rows(tiles(job.h), 1, part, parts);
     for (Size row = rows.first; row < rows.last; row++) {
-        decode_tiles<N, outputs(S)>(job, row, columns, decoded);
+        if (outputs(job.token_stride) == outputs(4))
+            decode_tiles<N, outputs(4)>(job, row, columns, decoded);
+        else
+            decode_tiles<N, outputs(1)>(job, row, columns, decoded);
         for (Size y = row * OUT; y < smaller(row * OUT + OUT, job.h); y++)
-            write_row<T, S>(job, y, decoded + (y - row * OUT) * tiles(job.w) * OUT * outputs(S));
+            WITH_IMAGES((write_row<T, S>(job, y, decoded + (y - row * OUT) * row_size)))
     }
 }
-
-#define WITH_IMAGES(NAME)                                                                                              \
-    template <int N> INLINE void NAME(const Job &job, int part, int parts)                                            \
-    {                                                                                                                  \
-        float *scratch = job.scratch + part * job.scratch_size;                                                        \
-        if (job.token_stride == 4)                                                                                     \
-            job.bytes ? NAME##_with<N, unsigned char, 4>(job, scratch, part, parts)                                    \
-                      : NAME##_with<N, float, 4>(job, scratch, part, parts);                                           \
-        else if (job.token_stride == 2)                                                                                \
-            job.bytes ? NAME##_with<N, unsigned char, 2>(job, scratch, part, parts)                                    \
-                      : NAME##_with<N, float, 2>(job, scratch, part, parts);                                           \
-        else                                                                                                           \
-            job.bytes ? NAME##_with<N, unsigned char, 1>(job, scratch, part, parts)                                    \
-                      : NAME##_with<N, float, 1>(job, scratch, part, parts);                                           \
-    }
-WITH_IMAGES(begin)
-WITH_IMAGES(end)
 
 // Tokens by channel behind the swap, half the channels of one image's from the other's.
 INLINE void swap_rows(const Job &job, float **visible, float **thermal)
