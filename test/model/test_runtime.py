@@ -81,8 +81,10 @@ def convolves_in_tf32():
     return cudnn.conv.fp32_precision == "tf32" if hasattr(cudnn, "conv") else cudnn.allow_tf32
 
 
-def test_float32_convolutions_are_not_left_to_tf32_and_the_setting_is_given_back(session):
-    graph = CudaGraphSession(*load_network("tiny", "random"), "cpu", "float32")
+def test_float32_convolutions_are_not_left_to_tf32_and_the_setting_is_given_back():
+    # By PyTorch's operations, as on a GPU: the compiled kernel has no convolutions of PyTorch's.
+    kinds = (EagerSession, CudaGraphSession)
+    sessions = [kind(*load_network("tiny", "random", "blocked"), "cpu", "float32", "blocked") for kind in kinds]
     frame, crop, straight = Frame(VISIBLE, THERMAL), Crop(0, 0, 256, 256), Registration.identity()
     seen = []
     hook = register_module_forward_pre_hook(
@@ -90,7 +92,7 @@ def test_float32_convolutions_are_not_left_to_tf32_and_the_setting_is_given_back
     )
     assert convolves_in_tf32()  # PyTorch's default
     try:
-        for one in (session, graph):
+        for one in sessions:
             template = one.embed(frame, Crop(0, 0, 128, 128), straight)
             one.locate(template, template, frame, crop, straight, np.ones((16, 16), np.float32))
             one.fuse(VISIBLE, THERMAL)
