@@ -46,6 +46,18 @@ def test_frames_count_where_the_target_is_known_to_be_seen(walk):
     assert len(list(sequence.head(7).images())) == 7
 
 
+def test_more_starts_are_at_frames_that_show_the_target(walk):
+    change_lines(walk / "A.csv", {42: "40,0,0,0,0,0"})
+    (sequence,) = read_paired(walk)
+    starts = sequence.anchored(20)
+    assert starts[0] is sequence
+    assert [(start.name, start.first, len(start.boxes)) for start in starts[1:]] == [("walk/A@20", 20, 40)]
+    visible, _ = next(starts[1].images())
+    x, y, w, h = starts[1].boxes[0]
+    assert visible[int(y + h / 2), int(x + w / 2)].min() > 200
+    assert starts[1].present.tolist() == sequence.present[20:].tolist()
+
+
 def test_listed_clips_of_one_modality(data_root, tmp_path):
     root = shutil.copytree(data_root / "single_modality", tmp_path / "single")
     (root / "some.txt").write_text("IR_ONE\nV_ONE\n")

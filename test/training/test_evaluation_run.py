@@ -152,6 +152,13 @@ def test_a_comparison_is_told_as_text_json_and_markdown(data_root, single, rando
         assert "the best peer" in text
 
 
+def test_a_comparison_can_start_at_later_frames_too(data_root, random_weights, tmp_path):
+    arguments = [f"--clips={data_root}/rgbt_video/walk", "--start-every=30", "--frames=3", "--device=cpu"]
+    assert main(["compare", *arguments, f"--weights=mine={random_weights}", f"--json={tmp_path / 'scores.json'}"]) == 0
+    paired = json.loads((tmp_path / "scores.json").read_text())["sets"]["paired"]
+    assert paired["sequences"] == {name: {"frames": 3, "present": 3} for name in ("walk/A", "walk/A@30")}
+
+
 def test_another_process_gives_the_same_scores(walk, random_weights):
     entrant = TPFEntrant("mine", "auto", random_weights, threads=1)
     (here,), (there,) = (evaluate_all([entrant], [walk.head(3)], workers=workers) for workers in (1, 2))

@@ -46,6 +46,18 @@ class VideoSequence:
         """The first `count` frames, or all where there are fewer."""
         return dataclasses.replace(self, boxes=self.boxes[:count], present=self.present[:count])
 
+    def anchored(self, every: int) -> list["VideoSequence"]:
+        """This one, and one more from each `every`-th of its frames on that shows the target and has another behind it.
+
+        Where a tracker loses a target once and for all hangs on chance: more starts, as VOT's anchors are, say more.
+        """
+        starts = [start for start in range(every, len(self.boxes) - 1, every) if self.present[start]]
+        return [self, *(self._from(start) for start in starts)]
+
+    def _from(self, start: int) -> "VideoSequence":
+        rest = {"first": self.first + start, "boxes": self.boxes[start:], "present": self.present[start:]}
+        return dataclasses.replace(self, name=f"{self.name}@{start}", **rest)
+
     def images(self) -> Iterator[Images]:
         """Each frame's images; DatasetError names the video and the frame that it lacks."""
         count = len(self.boxes)

@@ -36,7 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help="file that lists clips, one a line, of the folders visible/ and thermal/ beside it",
     )
-    clips.add_argument("--frames", type=whole_number(2), metavar="N", help="only the first N frames of each target")
+    clips.add_argument("--frames", type=whole_number(2), metavar="N", help="only the first N frames from each start")
+    clips.add_argument(
+        "--start-every",
+        type=whole_number(1),
+        metavar="N",
+        help="start at every N-th frame of each target, too, rather than at its first alone",
+    )
     trackers = parser.add_argument_group("trackers")
     add_models(trackers)
     trackers.add_argument("--peer", action="append", default=[], choices=PEERS, help="another tracker; repeatable")
@@ -73,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         "paired": [sequence for path in args.clips for sequence in read_paired(path)],
         "single": read_single(args.single) if args.single else [],
     }
-    sets = {name: _checked(sequences, args.frames) for name, sequences in sets.items() if sequences}
+    sets = {name: _checked(sequences, args.start_every, args.frames) for name, sequences in sets.items() if sequences}
     if not sets:
         raise EvaluationError("nothing to evaluate on: give --clips or --single")
     entrants, degradation = _entrants(args), _degradation(args)
@@ -96,11 +102,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _checked(sequences: list[VideoSequence], frames: int | None) -> list[VideoSequence]:
+def _checked(sequences: list[VideoSequence], every: int | None, frames: int | None) -> list[VideoSequence]:
     names = [sequence.name for sequence in sequences]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise EvaluationError(f"{twice} is given twice")
+    if every:
+        sequences = [start for sequence in sequences for start in sequence.anchored(every)]
     return [sequence.head(frames) for sequence in sequences] if frames else sequences
 
 
