@@ -222,6 +222,22 @@ def test_the_filter_keeps_a_target_beside_a_brighter_thing_of_another_shape(rate
     assert (iou(estimate.box, BOX) > 0.7) is kept
 
 
+def test_the_filter_learns_from_trusted_frames_alone_and_is_not_asked_where_a_lost_target_is():
+    session, asked = SpotSession(), []
+
+    def locate(*arguments):
+        asked.append(arguments[-1])
+        return SpotSession.locate(session, *arguments)
+
+    session.locate = locate
+    tracker = started(session=session)
+    for frame in (*[scene(moved(4, 0))] * 3, *[scene()] * (CONFIG.lost_after + 2)):
+        tracker.track(frame)
+    first, second, third, coasting, *held, lost_one = asked
+    assert len({id(one) for one in (first, second, third, coasting)}) == 4
+    assert all(one is coasting for one in held) and lost_one is None
+
+
 def brighter(frame, box, score):
     """`frame` with one more spot, of another score."""
     spot = scene(box, score=score)
