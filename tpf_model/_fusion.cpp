@@ -1,10 +1,10 @@
 // The whole fusion adapter on a CPU, for inference: fusion_native.py prepares the weights, fusion.py and vim.py are the
 // definition.
 //
-// Tokens are stored by channel, the lanes of a vector are tokens; but in the scan, which goes from token to token, lanes
+// Tokens are stored by channel, the lanes of a vector are tokens; but in the scan, which goes from token to token, they
 // are inner channels. So channels are swapped and joined by taking other rows, and blocks add to their tokens in place.
-// Tokens are taken in chunks, so short that what is computed inside never leaves the nearest cache. Threads share images
-// and tokens by ranges, scans by block and direction: the result does not depend on their number.
+// Tokens are taken in chunks, so short that what is computed inside never leaves the nearest cache. Threads share
+// images and tokens by ranges, scans by block and direction: the result does not depend on their number.
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -81,7 +81,7 @@ INLINE Size rounded_up(Size size, Size unit)
     return (size + unit - 1) / unit * unit;
 }
 
-// Between rows of `length`, with both margins; odd in units of 64 bytes, or a cache would put whole columns in one place.
+// Between rows of `length`, with both margins; odd in units of 64 bytes, or a cache would put a column in one place.
 INLINE Size row_stride(Size length)
 {
     return rounded_up(length + MARGIN + TAPS - 1, LANES) | LANES;
@@ -111,33 +111,38 @@ INLINE float value_of(unsigned char pixel)
     return pixel * (1.0f / 255);
 }
 
-INLINE float mean_of(float visible, float thermal)
+// A row of a plane, in [0, 1] where it is of 8 bit.
+template <typename T> INLINE void read_row(const Image &image, Size plane, Size row, Size length, float *to)
 {
-    return (visible + thermal) * 0.5f;
+    const T *from = (const T *)image.data + plane * image.plane + row * image.row;
+    auto read = [&](Size step) {
+        for (Size i = 0; i < length; i++)
+            to[i] = value_of(from[i * step]);
+    };
+    if (image.pixel == COLOURS) // the usual steps, so that the compiler knows them
+        read(COLOURS);
+    else if (image.pixel == 1)
+        read(1);
+    else
+        read(image.pixel);
 }
 
-INLINE float mean_of(unsigned char visible, unsigned char thermal)
-{
-    return (visible + thermal) * (0.5f / 255);
-}
-
-// A row of pixels as the stem's windows meet it: that of column S i + phase - (the stem's padding) at to[phase * pitch + i].
-// The last row and column are repeated to whole tokens, around are zeros.
+// A row of pixels as the stem's windows meet it: that of column S i + phase - (the stem's padding) at
+// to[phase * pitch + i]. The last row and column are repeated to whole tokens, around are zeros. plain: room for them.
 template <typename T, int S>
-INLINE void read_row(const Job &job, const Image &image, Size plane, Size row, Size pitch, float *to)
+INLINE void read_window(const Job &job, const Image &image, Size plane, Size row, Size pitch, float *plain, float *to)
 {
     constexpr Size PADDING = (KERNEL + 1 - S) / 2;
     memset(to, 0, S * pitch * sizeof *to);
     if (row < 0 || row >= job.h * S)
         return;
-    const T *from = (const T *)image.data + plane * image.plane + smaller(row, job.rows - 1) * image.row;
+    read_row<T>(image, plane, smaller(row, job.rows - 1), job.columns, plain);
+    for (Size column = job.columns; column < job.w * S; column++)
+        plain[column] = plain[job.columns - 1];
     for (Size phase = 0; phase < S; phase++) {
         Size first = phase < PADDING ? (PADDING - phase + S - 1) / S : 0, offset = phase - PADDING;
-        Size last = (job.columns - offset + S - 1) / S;
-        for (Size i = first; i < last; i++)
-            to[phase * pitch + i] = value_of(from[(S * i + offset) * image.pixel]);
-        for (Size i = last; S * i + offset < job.w * S; i++)
-            to[phase * pitch + i] = value_of(from[(job.columns - 1) * image.pixel]);
+        for (Size i = first; S * i + offset < job.w * S; i++)
+            to[phase * pitch + i] = plain[S * i + offset];
     }
 }
 
@@ -153,6 +158,7 @@ INLINE void see(const Job &job, const Image &image, const Stem &stem, float *con
                 float *pixels)
 {
     const Size planes = image.plane ? COLOURS : 1, pitch = stem_pitch(job.w);
+    float *plain = pixels + COLOURS * KERNEL * S * pitch;
     float weights[COLOURS * KERNEL * KERNEL][WIDTH] = {};
     for (Size j = 0; j < WIDTH; j++)
         for (Size i = 0; i < COLOURS * KERNEL * KERNEL; i++)
@@ -160,8 +166,8 @@ INLINE void see(const Job &job, const Image &image, const Stem &stem, float *con
     for (Size y = first; y < last; y++) {
         for (Size plane = 0; plane < planes; plane++)
             for (Size dy = 0; dy < KERNEL; dy++)
-                read_row<T, S>(job, image, plane, S * y + dy - (KERNEL + 1 - S) / 2, pitch,
-                               pixels + (plane * KERNEL + dy) * S * pitch);
+                read_window<T, S>(job, image, plane, S * y + dy - (KERNEL + 1 - S) / 2, pitch, plain,
+                                  pixels + (plane * KERNEL + dy) * S * pitch);
         for (Size x = 0; x < job.w; x += N) {
             Vec<N> sums[WIDTH];
             for (int j = 0; j < WIDTH; j++)
@@ -265,13 +271,13 @@ template <int E> struct Chunk {
 };
 
 // The states of the N channels from `k` on through a chunk, GROUP states at a time, which stay in registers; adds to y,
-// whose first token is `y` and whose tokens are in the order of the chunk, or against it. What the chunk is entered with
-// is kept apart from how far the state has come from it,
+// which begins at the chunk's first token. What the chunk is entered with is kept apart from how far the state has come
+// from it,
 //
 //     h = entry + moved     moved' = moved + (decay - 1) h + in B
 //
-// so float32 never has to tell exp(-1e-6) from 1 over thousands of tokens; entries add up in double. STEEP: a decay may be
-// smaller than float32's smallest number.
+// so float32 never has to tell exp(-1e-6) from 1 over thousands of tokens; entries add up in double. STEEP: a decay may
+// be smaller than float32's smallest number.
 template <int N, int E, bool STEEP>
 INLINE void run_chunk(const Chunk<E> &c, const Direction<E> &d, Size length, bool backward, Size k, Wide<N> *entries,
                       float *y)
@@ -351,8 +357,9 @@ INLINE void leave(const Block<DIM> &b, const Inside &inside, Size at, float *con
     constexpr int E = 2 * DIM;
     alignas(64) float y[CHUNK][E], gated[E][CHUNK], added[DIM][CHUNK];
     for (Size begin = first; begin < last; begin += CHUNK) {
+        const float *forward = inside.y[0] + (at + begin) * E, *backward = inside.y[1] + (at + begin) * E;
         for (Size i = 0; i < CHUNK * E; i += N)
-            store<N>(y[0] + i, load<N>(inside.y[0] + (at + begin) * E + i) + load<N>(inside.y[1] + (at + begin) * E + i));
+            store<N>(y[0] + i, load<N>(forward + i) + load<N>(backward + i));
         turn<N, CHUNK, E>(y[0], E, gated[0]);
         for (Size k = 0; k < E; k++)
             for (Size t = 0; t < CHUNK; t += N)
@@ -368,8 +375,8 @@ INLINE void leave(const Block<DIM> &b, const Inside &inside, Size at, float *con
 
 // ---- tokens to the image --------------------------------------------------------------------------------------------
 
-// The decoder's convolution by Winograd's way (Lavin and Gray, 2016): 2 x 2 tokens of output from 6 x 6 of input, with 36
-// products where there would be 100. Interpolated at 0, 1, -1, 2, -1/2 and infinity, which lose the fewest digits.
+// The decoder's convolution by Winograd's way (Lavin and Gray, 2016): 2 x 2 tokens of output from 6 x 6 of input, with
+// 36 products where there would be 100. Interpolated at 0, 1, -1, 2, -1/2 and infinity: other points lose more digits.
 enum { TILE = 6, OUT = 2, TILES = 8 };
 constexpr float INPUT[TILE][TILE] = {{1, 1.5f, -2, -1.5f, 1, 0}, {0, 2, 5, 1, -2, 0},  {0, 2, 1, -5, 2, 0},
                                      {0, -1, -2, 1, 2, 0},       {0, -2, 1, 2, -1, 0}, {0, 1, 1.5f, -2, -1.5f, 1}};
@@ -420,7 +427,8 @@ INLINE constexpr int outputs(int token_stride)
     return (COLOURS * token_stride * token_stride + LANES - 1) / LANES * LANES;
 }
 
-// The decoder's outputs of a row of tiles, to decoded (OUT, columns, WIDE). columns: room for what is transformed already.
+// The decoder's outputs of a row of tiles, to decoded (OUT, tokens across, WIDE). columns: room for what is transformed
+// down already.
 template <int N, int WIDE>
 INLINE void decode_tiles(const Job &job, Size tile_row, float *columns, float *decoded)
 {
@@ -473,29 +481,32 @@ INLINE void decode_tiles(const Job &job, Size tile_row, float *columns, float *d
                     for (int j = 0; j < TILE; j++)
                         from[j] = half[j][x];
                     transform<N, OUT>(OUTPUT, from, to);
+                    float *result = decoded + ((begin + tile) * OUT + x) * WIDE + o;
                     for (int y = 0; y < OUT; y++)
-                        store<N>(decoded + ((y * count + begin + tile) * OUT + x) * WIDE + o, to[y] + load<N>(bias + o));
+                        store<N>(result + y * count * OUT * WIDE, to[y] + load<N>(bias + o));
                 }
             }
     }
 }
 
-// The mean of both images and the pixel shuffle of a row of tokens.
-template <typename T, int S> INLINE void write_row(const Job &job, Size y, const float *decoded)
+// The mean of both images and the pixel shuffle of a row of tokens. visible, thermal: room for a row of pixels.
+template <typename T, int S>
+INLINE void write_row(const Job &job, Size y, const float *decoded, float *visible, float *thermal)
 {
     for (Size row = S * y; row < smaller(S * y + S, job.rows); row++)
         for (Size colour = 0; colour < COLOURS; colour++) {
-            const T *visible = (const T *)job.visible.data + colour * job.visible.plane + row * job.visible.row;
-            const T *thermal = (const T *)job.thermal.data + colour * job.thermal.plane + row * job.thermal.row;
             const float *added = decoded + (colour * S + row % S) * S;
             float *to = job.fused + (colour * job.rows + row) * job.columns;
-            for (Size x = 0; x < job.columns / S; x++) // whole tokens: their few pixels are one vector
+            read_row<T>(job.visible, colour, row, job.columns, visible);
+            if (colour == 0 || job.thermal.plane) // else it is there already
+                read_row<T>(job.thermal, colour, row, job.columns, thermal);
+            for (Size column = 0; column < job.columns; column++)
+                to[column] = (visible[column] + thermal[column]) * 0.5f;
+            for (Size x = 0; x < job.columns / S; x++) // whole tokens: S is known to the compiler
                 for (Size i = 0; i < S; i++)
-                    to[S * x + i] = mean_of(visible[(S * x + i) * job.visible.pixel], thermal[(S * x + i) * job.thermal.pixel]) +
-                                    added[x * outputs(S) + i];
+                    to[S * x + i] += added[x * outputs(S) + i];
             for (Size column = job.columns / S * S; column < job.columns; column++)
-                to[column] = mean_of(visible[column * job.visible.pixel], thermal[column * job.thermal.pixel]) +
-                             added[column / S * outputs(S) + column % S];
+                to[column] += added[column / S * outputs(S) + column % S];
         }
 }
 
@@ -558,6 +569,7 @@ template <int N> INLINE void end(const Job &job, int part, int parts)
 {
     float *columns = job.scratch + part * job.scratch_size, *decoded = columns + TILE * grid_side(job.w) * 2 * WIDTH;
     const Size row_size = tiles(job.w) * OUT * outputs(job.token_stride);
+    float *visible = decoded + OUT * row_size, *thermal = visible + job.columns;
     Range rows(tiles(job.h), 1, part, parts);
     for (Size row = rows.first; row < rows.last; row++) {
         if (outputs(job.token_stride) == outputs(4))
@@ -565,7 +577,7 @@ template <int N> INLINE void end(const Job &job, int part, int parts)
         else
             decode_tiles<N, outputs(1)>(job, row, columns, decoded);
         for (Size y = row * OUT; y < smaller(row * OUT + OUT, job.h); y++)
-            WITH_IMAGES((write_row<T, S>(job, y, decoded + (y - row * OUT) * row_size)))
+            WITH_IMAGES((write_row<T, S>(job, y, decoded + (y - row * OUT) * row_size, visible, thermal)))
     }
 }
 
@@ -653,15 +665,16 @@ static void run_job(const Job &job, int threads)
     }
 }
 
-// Puts the job's arrays into one allocation, which is returned; null where there is no memory. Blocks follow each other,
-// so they share x and y; a gate is read while the next block's is written. What is read beyond the last token is not used.
+// Puts the job's arrays into one allocation, which is returned; null where there is no memory. Blocks follow each
+// other, so they share x and y; a gate is read while the next is written. Whole chunks are read, beyond the last
+// token too, and nothing comes of that.
 static float *allocate(Job &job, int threads)
 {
     const Size C = 2 * WIDTH, E = 2 * C, single = row_stride(job.tokens), twice = row_stride(2 * job.tokens);
     const Size y = E * (job.tokens + CHUNK), x = 2 * MARGIN + CHUNK + (twice > 2 * single ? twice : 2 * single) * C;
     const Size grid = grid_side(job.h) * grid_side(job.w) * C;
-    const Size see = COLOURS * KERNEL * job.token_stride * stem_pitch(job.w);
-    const Size decode = grid_side(job.w) * (TILE * C + OUT * outputs(job.token_stride));
+    const Size see = (COLOURS * KERNEL + 1) * job.token_stride * stem_pitch(job.w);
+    const Size decode = grid_side(job.w) * (TILE * C + OUT * outputs(job.token_stride)) + 2 * job.columns;
     job.scratch_size = rounded_up(see > decode ? see : decode, LANES);
     const Size sizes[] = {C * single + CHUNK, x, x, x, y, y, grid, threads * job.scratch_size};
     float *at[sizeof sizes / sizeof *sizes];
@@ -698,9 +711,9 @@ static bool read_image(PyObject *args, Image &image)
     return !PyErr_Occurred();
 }
 
-// fuse(threads, token_stride, rows, columns, bytes, visible, thermal, weights, count, fused): images as (address, strides
-// of planes, rows and pixels), of float32 or, with `bytes`, uint8; addresses of `count` floats of weights and of the
-// contiguous float32 (COLOURS, rows, columns) result.
+// fuse(threads, token_stride, rows, columns, bytes, visible, thermal, weights, count, fused): images as (address,
+// strides of planes, rows and pixels), of float32 or, with `bytes`, uint8; addresses of `count` floats of weights and
+// of the contiguous float32 (COLOURS, rows, columns) result.
 static PyObject *fuse(PyObject *, PyObject *args)
 {
     int threads, bytes;
@@ -716,7 +729,8 @@ static PyObject *fuse(PyObject *, PyObject *args)
     job.fused = (float *)PyLong_AsVoidPtr(fused);
     if (PyErr_Occurred())
         return nullptr;
-    const Size S = job.token_stride, wanted = sizeof(Weights) / sizeof(float) + (1 + TILE * TILE * 2 * WIDTH) * outputs(S);
+    const Size S = job.token_stride;
+    const Size wanted = sizeof(Weights) / sizeof(float) + (1 + TILE * TILE * 2 * WIDTH) * outputs(S);
     if (threads < 1 || (S != 1 && S != 2 && S != 4) || job.rows < 1 || job.columns < 1 || count != wanted)
         return PyErr_Format(PyExc_ValueError, "no adapter of token stride %zd, %zd weights, for %zd x %zd pixels", S,
                             count, job.rows, job.columns);

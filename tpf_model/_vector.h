@@ -147,7 +147,7 @@ template <int N> INLINE Vec<N> expm1_of(Vec<N> x)
     return scale * rest + (scale - 1.0f);
 }
 
-// log(1 + exp(x)) = max(x, 0) + log(1 + e) with e = exp(-|x|) <= 1, where a polynomial does; exact to its own last bits.
+// log(1 + exp(x)) = max(x, 0) + log(1 + e) with e = exp(-|x|) <= 1, where a polynomial is exact to its own last bits.
 template <int N> INLINE Vec<N> softplus_of(Vec<N> x)
 {
     Vec<N> e = exp_of<N>(x < 0.0f ? x : -x);

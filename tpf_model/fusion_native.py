@@ -1,4 +1,4 @@
-"""The fusion adapter by our own compiled kernel for CPUs (`_fusion.cpp`): inference, float32, PyTorch's number of threads.
+"""The fusion adapter by our own compiled kernel for CPUs (`_fusion.cpp`): inference, float32, PyTorch's threads.
 
 The decoder's convolution is computed by Winograd's way with 2 x 2 outputs a tile: (sum of products) = OUTPUT of
 (INPUT of tokens) * (WEIGHTS of kernel), each along rows and columns. The kernel holds INPUT and OUTPUT.
@@ -74,7 +74,7 @@ def native_fuse(adapter, visible: Tensor, thermal: Tensor) -> Tensor:
 @functools.cache
 def _can_run() -> bool:
     if _fusion is None:
-        _log.warning("fusion: one operation after the other, several times slower than its compiled kernel; %s", _reason)
+        _log.warning("fusion: operation by operation, several times slower than a compiled kernel; %s", _reason)
     return _fusion is not None
 
 
