@@ -17,7 +17,7 @@ _CELL = 8  # pixels of a cell's side: the target is some eight cells wide
 _DIRECTIONS = 8  # of the edges that are told apart
 _DEVIATION = 1.6  # cells of the wanted response, a Gaussian
 _RIDGE = 0.01  # of the mean of the channels' energy
-# Of the best response. No place is impossible: a target that turned, or is half hidden, must be able to win by its score.
+# Of the best response. No place is impossible: a target that turned, or is half hidden, must be able to win.
 _FLOOR = 0.1
 
 
@@ -28,9 +28,9 @@ class CorrelationFilter:
     numerator: Tensor
     denominator: Tensor
 
-    def learn(self, fused: Tensor, centre: tuple[float, float], rate: float) -> "CorrelationFilter":
+    def learn(self, spectrum: Tensor, centre: tuple[float, float], rate: float) -> "CorrelationFilter":
         """The filter after one more crop, which counts `rate` (0..1) against all before it; see `first_filter`."""
-        new = first_filter(fused, centre)
+        new = first_filter(spectrum, centre)
         return CorrelationFilter(
             self.numerator.lerp(new.numerator, rate), self.denominator.lerp(new.denominator, rate)
         )
@@ -40,9 +40,8 @@ class CorrelationFilter:
         self.numerator.copy_(other.numerator, non_blocking=True)
         self.denominator.copy_(other.denominator, non_blocking=True)
 
-    def respond(self, fused: Tensor, cells: int) -> Tensor:
-        """Where in a fused crop (3, S, S) the target may be: (cells, cells), 0..1 with 1 at the best place."""
-        spectrum = torch.fft.rfft2(_describe(fused))
+    def respond(self, spectrum: Tensor, cells: int) -> Tensor:
+        """Where in the crop of a `spectrum_of` the target may be: (cells, cells), 0..1 with 1 at the best place."""
         ridge = (_RIDGE * self.denominator.mean()).clamp(min=1e-6)  # of an image without edges, all is 0
         quotient = (self.numerator * spectrum).sum(dim=0) / (self.denominator + ridge)
         response = torch.fft.irfft2(quotient)
@@ -52,15 +51,19 @@ class CorrelationFilter:
 
 def no_preference(size: int, device: torch.device) -> CorrelationFilter:
     """A filter whose response to a crop of `size` pixels a side is the same everywhere."""
-    empty = first_filter(torch.zeros(3, size, size, device=device), (0.5, 0.5))
+    empty = first_filter(spectrum_of(torch.zeros(3, size, size, device=device)), (0.5, 0.5))
     return CorrelationFilter(torch.zeros_like(empty.numerator), torch.ones_like(empty.denominator))
 
 
-def first_filter(fused: Tensor, centre: tuple[float, float]) -> CorrelationFilter:
-    """The filter of one fused crop (3, S, S), whose target is at `centre`, x and y in fractions of the crop."""
-    spectrum = torch.fft.rfft2(_describe(fused))
+def spectrum_of(fused: Tensor) -> Tensor:
+    """What the filter sees of a fused crop (3, S, S): (C, N, N / 2 + 1) complex64."""
+    return torch.fft.rfft2(_describe(fused))
+
+
+def first_filter(spectrum: Tensor, centre: tuple[float, float]) -> CorrelationFilter:
+    """The filter of the crop of a `spectrum_of`, whose target is at `centre`, x and y in fractions of the crop."""
     cells = spectrum.shape[1]
-    column, row = (_bump(cells, value * cells, fused.device) for value in centre)
+    column, row = (_bump(cells, value * cells, spectrum.device) for value in centre)
     wanted = torch.fft.rfft2(torch.outer(row, column))
     return CorrelationFilter(wanted * spectrum.conj(), spectrum.abs().square().sum(dim=0))
 

@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from tpf_model.boxes import Box, clip_box, validate_box
-from tpf_model.correlation_filter import CorrelationFilter, first_filter
+from tpf_model.correlation_filter import CorrelationFilter, first_filter, spectrum_of
 from tpf_model.crop import Crop
 from tpf_model.decode import hann_window
 from tpf_model.frame import Frame
@@ -142,8 +142,9 @@ class Tracker:
         self._trust(box)
         crop = self._search_region()
         fused = self._session.fuse(*crop_pair(frame, crop, self._registration))
-        rate = self._config.filter_rate
-        self._filter: CorrelationFilter | None = first_filter(fused, _centre(crop, box)) if rate else None
+        self._filter: CorrelationFilter | None = None
+        if self._config.filter_rate:
+            self._filter = first_filter(spectrum_of(fused), _centre(crop, box))
         return Estimate(box, 1.0, self._state, crop, fused)
 
     def track(self, frame: Frame) -> Estimate:
@@ -157,14 +158,14 @@ class Tracker:
             raise ValueError(f"frame is {_text(frame.size)}, the target was given in a frame of {_text(self._size)}")
         crop, window = self._search_region(), self._search_window()
         templates = self._initial, self._dynamic
-        appearance = self._filter if window is self._window else None  # of the target at the tracking scale
-        located = self._session.locate(*templates, frame, crop, self._registration, window, appearance)
+        asked = self._filter if window is self._window else None  # it knows the target at the tracking scale
+        located = self._session.locate(*templates, frame, crop, self._registration, window, asked)
         in_crop = tuple(value * crop.size for value in located.box)
         box = self._limit_size(crop.box_to_image(in_crop))
         margin = min(_MARGIN, max(_SMALLEST, min(box[2:])))  # a smaller target is not blown up to the margin
         self._step(clip_box(box, frame.size, margin), located.score)
         self._update_template(frame, located.score)
-        self._update_filter(located.fused, crop)
+        self._update_filter(located.spectrum, crop)
         return Estimate(self._box, located.score, self._state, crop, located.fused)
 
     def _search_region(self) -> Crop:
@@ -235,9 +236,9 @@ class Tracker:
         if due is not None:
             self._dynamic = self._session.embed(*due)
 
-    def _update_filter(self, fused: Tensor, crop: Crop) -> None:
-        if self._filter and self._state is State.TRACKING:
-            self._filter = self._filter.learn(fused, _centre(crop, self._box), self._config.filter_rate)
+    def _update_filter(self, spectrum: Tensor | None, crop: Crop) -> None:
+        if spectrum is not None and self._state is State.TRACKING:
+            self._filter = self._filter.learn(spectrum, _centre(crop, self._box), self._config.filter_rate)
 
     def _template_region(self, box: Box) -> Crop:
         config = self._session.config

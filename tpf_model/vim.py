@@ -22,8 +22,8 @@ class ViMBlock(nn.Module):
     The backward direction is the same computation on the reversed sequence with its own weights. Both run as one:
     channels [0, E) of the inner tensors are the forward direction, [E, 2 E) the backward one, E = `expand` * C.
     Step sizes, decay rates and state are float32 whatever autocast says. What is written here is the definition; a GPU
-    runs it and its gradient as a few kernels (`vim_triton.py`), and a CPU, where no gradient is wanted, the whole fusion
-    adapter as one (`fusion_native.py`).
+    runs it and its gradient as a few kernels (`vim_triton.py`), and a CPU, where no gradient is wanted, the whole
+    fusion adapter as one (`fusion_native.py`).
     """
 
     def __init__(self, dim: int, states: int = 16, expand: int = 2, scan: str = "auto"):

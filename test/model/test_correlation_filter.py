@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tpf_model.correlation_filter import first_filter, no_preference
+from tpf_model.correlation_filter import first_filter, no_preference, spectrum_of
 
 SIZE, CELLS = 256, 16
 CENTRE = 0.5, 0.5
@@ -19,13 +19,13 @@ def texture(generator, size=64):
     return torch.nn.functional.interpolate(blots, size=(size, size), mode="bilinear")[0]
 
 
-def crop(*things, ground=0.4):
-    """A fused crop with each (texture, (x, y)) in it, x and y of its middle in pixels."""
-    image = torch.full((3, SIZE, SIZE), ground)
+def crop(*things):
+    """The spectrum of a fused crop with each (texture, (x, y)) in it, x and y of its middle in pixels."""
+    image = torch.full((3, SIZE, SIZE), 0.4)
     for patch, (x, y) in things:
         half = patch.shape[-1] // 2
         image[:, y - half : y + half, x - half : x + half] = patch
-    return image
+    return spectrum_of(image)
 
 
 def at(response, x, y):
@@ -72,8 +72,8 @@ def test_a_target_that_changes_is_learnt_at_the_rate(generator):
 
 
 def test_no_place_is_impossible_and_an_empty_crop_is_no_error():
-    learnt = first_filter(torch.zeros(3, SIZE, SIZE), CENTRE)
-    response = learnt.respond(torch.ones(3, SIZE, SIZE), CELLS)
+    learnt = first_filter(spectrum_of(torch.zeros(3, SIZE, SIZE)), CENTRE)
+    response = learnt.respond(spectrum_of(torch.ones(3, SIZE, SIZE)), CELLS)
     assert torch.isfinite(response).all() and response.min() >= 0.1
 
 

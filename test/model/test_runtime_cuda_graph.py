@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from tpf_model.boxes import iou
-from tpf_model.correlation_filter import first_filter, no_preference
+from tpf_model.correlation_filter import first_filter, no_preference, spectrum_of
 from tpf_model.crop import Crop
 from tpf_model.decode import hann_window
 from tpf_model.frame import Frame
@@ -146,11 +146,12 @@ def test_the_filter_is_that_of_the_call(both, frames):
         template = session.embed(frames[0], Crop.around(box, 2, config.template_size), IDENTITY)
         arguments = template, template, frames[0], crop, IDENTITY
         plain = session.locate(*arguments, WINDOW)
-        elsewhere = first_filter(plain.fused, (0.3, 0.7))  # as if the target had been there
+        elsewhere = first_filter(spectrum_of(plain.fused), (0.3, 0.7))  # as if the target had been there
         if session is both[0]:
             level = 1 / session.predict(template, template, plain.fused)[0]
         led, again = session.locate(*arguments, level, elsewhere), session.locate(*arguments, WINDOW)
-        assert again.box == plain.box
+        assert again.box == plain.box and again.spectrum is None
+        assert torch.allclose(led.spectrum, spectrum_of(led.fused), atol=1e-4)
         found.append(led.score)
         assert plain.score > 0.3 > led.score
     assert found[1] == pytest.approx(found[0], abs=2e-3)
@@ -176,8 +177,8 @@ def test_the_steps_do_nothing_that_a_capture_forbids():
         template, search = StagedCrop(config.template_size, cuda), StagedCrop(config.search_size, cuda, 16)
         with OnDevice():
             tokens = embed_step(network, torch.float32, template)
-            appearance = no_preference(config.search_size, cuda)
-            answer, fused = locate_step(network, torch.float32, search, templates, appearance)
+            indifferent = no_preference(config.search_size, cuda)
+            answer, fused, _ = locate_step(network, torch.float32, search, templates, indifferent)
     assert (tokens.shape, answer.shape, fused.shape) == (templates[0].shape, (5,), (3, 256, 256))
 
 

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from tpf_model.correlation_filter import CorrelationFilter
+from tpf_model.runtime.in_parts import SessionInParts
 from tpf_model.template import TemplateRule
 from tpf_model.weights import RANDOM, load_network, save_network, shipped_weights
 from tpf_training.evaluation.cli import main
@@ -95,11 +97,25 @@ def test_the_shipped_model_follows_a_person_in_smoke(smoke):
     assert evaluate(shipped_weights("small"), [smoke], ndtu=False, frames=4)["0117_1620/A"] == scores
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_an_entrant_tracks_with_the_correlation_filter_or_without(smoke, random_weights, wanted, monkeypatch):
+    asked, plain = set(), SessionInParts.locate
+
+    def locate(*arguments):
+        asked.add(isinstance(arguments[-1], CorrelationFilter))
+        return plain(*arguments)
+
+    monkeypatch.setattr(SessionInParts, "locate", locate)
+    tracker = TPFEntrant("mine", "auto", random_weights, correlation_filter=wanted, device="cpu").open()
+    asked.clear()  # of the warm-up
+    run_one_pass(tracker, smoke.head(3))
+    assert asked == {wanted}
+
+
 def test_without_ndtu_the_dynamic_template_stays():
     config = tracker_config(ndtu=False)
     rule = TemplateRule(config.template_interval, config.template_score)
     assert all(rule.observe(1.0, "a view") is None for _ in range(config.template_interval))
-    assert config.filter_rate > 0 == tracker_config(correlation_filter=False).filter_rate
 
 
 @needs_contrib

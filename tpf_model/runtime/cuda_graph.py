@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tpf_model.correlation_filter import CorrelationFilter, no_preference
+from tpf_model.correlation_filter import CorrelationFilter, no_preference, spectrum_of
 from tpf_model.crop import Crop
 from tpf_model.frame import Frame
 from tpf_model.network import TPFNetwork
@@ -58,8 +58,8 @@ class CudaGraphSession(EagerSession):
         self._search_crop = _Transfer(config.search_size, device, cells)
         self._templates = torch.zeros(2, 1, config.template_tokens, config.width, device=device)
         self._loaded: list[Tensor | None] = [None, None]  # whose tokens those are
-        self._appearance = no_preference(config.search_size, device)
-        self._indifferent = no_preference(config.search_size, device)
+        self._filter = no_preference(config.search_size, device)
+        self._no_filter = no_preference(config.search_size, device)
         self._answer = torch.zeros(5, pin_memory=on_gpu)
         self._stream = torch.cuda.Stream(device) if on_gpu else None
         runs, template, search = (self._network, self._dtype), self._template_crop.there, self._search_crop.there
@@ -67,7 +67,7 @@ class CudaGraphSession(EagerSession):
         # ones, could then not be written outside it.
         with torch.no_grad():
             self._embed = self._program(lambda: embed_step(*runs, template))
-            self._locate = self._program(lambda: locate_step(*runs, search, self._templates, self._appearance))
+            self._locate = self._program(lambda: locate_step(*runs, search, self._templates, self._filter))
 
     @torch.inference_mode()
     def embed(self, frame: Frame, crop: Crop, registration: Registration) -> Tensor:
@@ -86,21 +86,22 @@ class CudaGraphSession(EagerSession):
         crop: Crop,
         registration: Registration,
         window: np.ndarray,
-        appearance: CorrelationFilter | None = None,
+        correlation_filter: CorrelationFilter | None = None,
     ) -> Located:
         with self._on_stream():
             for place, tokens in enumerate((initial, dynamic)):
                 if tokens is not self._loaded[place]:
                     self._templates[place].copy_(tokens)
                     self._loaded[place] = tokens
-            self._appearance.copy_(appearance or self._indifferent)
+            self._filter.copy_(correlation_filter or self._no_filter)
             self._search_crop.send(frame, crop, registration, window)
-            answer, fused = self._locate()
+            answer, fused, spectrum = self._locate()
             fused = fused.clone()  # the next frame's goes to the same place
+            spectrum = spectrum.clone() if correlation_filter else None
             self._answer.copy_(answer, non_blocking=True)
             self._wait()
         *box, score = self._answer.tolist()
-        return Located(tuple(box), score, fused)
+        return Located(tuple(box), score, fused, spectrum)
 
     def _program(self, step: Callable) -> Callable:
         """`step`, on a GPU as a graph."""
@@ -117,7 +118,7 @@ class CudaGraphSession(EagerSession):
     def _on_stream(self) -> contextlib.AbstractContextManager:
         if self._stream is None:
             return contextlib.nullcontext()
-        # A filter may still be learning, on the caller's stream, from the last frame's fused crop.
+        # A filter may still be learning, on the caller's stream, from the last frame's spectrum.
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
         return torch.cuda.stream(self._stream)
 
@@ -149,18 +150,19 @@ def embed_step(network: TPFNetwork, dtype: torch.dtype, crop: StagedCrop) -> Ten
 
 @full_float32()
 def locate_step(
-    network: TPFNetwork, dtype: torch.dtype, crop: StagedCrop, templates: Tensor, appearance: CorrelationFilter
-) -> tuple[Tensor, Tensor]:
+    network: TPFNetwork, dtype: torch.dtype, crop: StagedCrop, templates: Tensor, correlation_filter: CorrelationFilter
+) -> tuple[Tensor, Tensor, Tensor]:
     """All of a frame's work. templates: tokens of the initial and the dynamic one, (2, 1, template_tokens, C).
 
-    Returns box and score (5,), see `decode_on_device`, and the fused crop (3, S, S), about [0, 1].
+    Returns box and score (5,), see `decode_on_device`, the fused crop (3, S, S), about [0, 1], and `spectrum_of` it.
     """
     fused = network.fuse(*sample_pair(crop))
     with products_in(dtype, fused.device):
         maps = network.predict(network.encode_search(*templates, fused))
-    window = crop.window * appearance.respond(fused[0], len(crop.window))
+    spectrum = spectrum_of(fused[0])
+    window = crop.window * correlation_filter.respond(spectrum, len(crop.window))
     answer = decode_on_device(maps.score[0, 0], maps.size[0], maps.offset[0].float(), window)
-    return answer, fused[0]
+    return answer, fused[0], spectrum
 
 
 def capture(step: Callable, stream: torch.cuda.Stream) -> Callable:

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 from torch import Tensor
 
-from tpf_model.correlation_filter import CorrelationFilter
+from tpf_model.correlation_filter import CorrelationFilter, spectrum_of
 from tpf_model.crop import Crop
 from tpf_model.decode import decode
 from tpf_model.frame import Frame
@@ -45,10 +45,12 @@ class SessionInParts(ABC):
         crop: Crop,
         registration: Registration,
         window: np.ndarray,
-        appearance: CorrelationFilter | None = None,
+        correlation_filter: CorrelationFilter | None = None,
     ) -> Located:
         fused = self.fuse(*crop_pair(frame, crop, registration))
-        if appearance is not None:
-            window = window * appearance.respond(fused, len(window)).cpu().numpy()
+        spectrum = None
+        if correlation_filter is not None:
+            spectrum = spectrum_of(fused)
+            window = window * correlation_filter.respond(spectrum, len(window)).cpu().numpy()
         box, score = decode(*self.predict(initial, dynamic, fused), window)
-        return Located(box, score, fused)
+        return Located(box, score, fused, spectrum)

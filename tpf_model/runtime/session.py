@@ -39,12 +39,14 @@ class Located:
     """Where a session sees the target in a searched crop.
 
     box: in fractions of the crop, which may leave 0..1. score: the plain classification score there, 0..1.
-    fused: the crop fused, as `TPFSession.fuse` returns it; it stays as it is when the session goes on.
+    fused: the crop fused, as `TPFSession.fuse` returns it. spectrum: `spectrum_of` it, None where no correlation filter
+    was given. Both stay as they are when the session goes on.
     """
 
     box: Box
     score: float
     fused: Tensor
+    spectrum: Tensor | None = None
 
 
 class TPFSession(Protocol):
@@ -74,13 +76,13 @@ class TPFSession(Protocol):
         crop: Crop,
         registration: Registration,
         window: np.ndarray,
-        appearance: CorrelationFilter | None = None,
+        correlation_filter: CorrelationFilter | None = None,
     ) -> Located:
         """Find the target of two templates in `crop`, of the configuration's search_size: the whole of a frame's work.
 
         initial, dynamic: of this session's `embed`. window: (G, G) float32, what the scores are multiplied with to
-        choose the best cell, see `hann_window`; an array once given must not be written to. appearance: whose response
-        to the fused crop they are multiplied with, too.
+        choose the best cell, see `hann_window`; an array once given must not be written to. correlation_filter:
+        whose response to the fused crop they are multiplied with, too.
         """
 
 
