@@ -19,6 +19,8 @@ _DEVIATION = 1.6  # cells of the wanted response, a Gaussian
 _RIDGE = 0.01  # of the mean of the channels' energy
 # Of the best response. No place is impossible: a target that turned, or is half hidden, must be able to win.
 _FLOOR = 0.1
+_REACH = 1.5  # cells that a box is moved within, a Gaussian's deviation ...
+_SHARPNESS = 4  # ... to the best ones among them: a power of their responses
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,33 @@ class CorrelationFilter:
         self.numerator.copy_(other.numerator, non_blocking=True)
         self.denominator.copy_(other.denominator, non_blocking=True)
 
-    def respond(self, spectrum: Tensor, cells: int) -> Tensor:
-        """Where in the crop of a `spectrum_of` the target may be: (cells, cells), 0..1 with 1 at the best place."""
+    def respond(self, spectrum: Tensor) -> Tensor:
+        """Where in the crop of a `spectrum_of` the target may be: (N, N) over its cells, 1 at the best place."""
         ridge = (_RIDGE * self.denominator.mean()).clamp(min=1e-6)  # of an image without edges, all is 0
         quotient = (self.numerator * spectrum).sum(dim=0) / (self.denominator + ridge)
         response = torch.fft.irfft2(quotient)
-        best = F.adaptive_max_pool2d(response[None], cells)[0]
-        return (best / best.max().clamp(min=1e-6)).clamp(min=_FLOOR)
+        return response / response.max().clamp(min=1e-6)
+
+
+def preference(response: Tensor, cells: int) -> Tensor:
+    """A response as (cells, cells) that scores can be multiplied with, above 0 everywhere and up to 1."""
+    return F.adaptive_max_pool2d(response[None], cells)[0].clamp(min=_FLOOR)
+
+
+def recentred(box: Tensor, response: Tensor) -> Tensor:
+    """`box` (4,), in fractions of the crop, moved to where the response around its centre is best.
+
+    The network says where the target is to some part of a patch, the filter to some part of its much smaller cells.
+    This is one step of mean shift (Comaniciu and Meer, 2002): to the mean of the cells' places, by their response and
+    their nearness. Where there is no response the box stays.
+    """
+    cells = len(response)
+    places = (torch.arange(cells, device=box.device) + 0.5) / cells
+    column, row = (places - (box[axis] + box[axis + 2] / 2) for axis in (0, 1))
+    near_x, near_y = (torch.exp(-0.5 * (away * cells / _REACH).square()) for away in (column, row))
+    weights = (response - _FLOOR).clamp(min=0) ** _SHARPNESS * torch.outer(near_y, near_x)
+    moments = torch.stack(((weights.sum(dim=0) * column).sum(), (weights.sum(dim=1) * row).sum()))
+    return torch.cat((box[:2] + moments / weights.sum().clamp(min=1e-6), box[2:]))
 
 
 def no_preference(size: int, device: torch.device) -> CorrelationFilter:

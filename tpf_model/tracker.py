@@ -11,9 +11,9 @@ from tpf_model.correlation_filter import CorrelationFilter, first_filter, spectr
 from tpf_model.crop import Crop
 from tpf_model.decode import hann_window
 from tpf_model.frame import Frame
-from tpf_model.pair import crop_pair, whole_pair
+from tpf_model.pair import whole_pair
 from tpf_model.registration import Registration
-from tpf_model.runtime.session import TPFSession, fused_to_image
+from tpf_model.runtime.session import Located, TPFSession, fused_to_image
 from tpf_model.template import TemplateRule
 
 
@@ -57,6 +57,10 @@ class TrackerConfig:
     # How far the box's size follows each frame's, a power of their ratio: a target's size changes slowly, the network's
     # idea of it from frame to frame, and what is wrong in it would become the next frame's scale.
     size_rate: float = 0.25
+    # Whether a box takes in a coat's hem, or an aircraft's propellers, is for whoever drew it to say, and the network
+    # errs for each target in its own way, mostly the same in each frame. So much of what the first frame's size is
+    # wrong by, where the right one is known, is made up for in all the others, a power of the ratio.
+    size_calibration: float = 0.7
 
     def __post_init__(self):
         for name in ("template_score", "coast_score", "recover_score"):
@@ -70,6 +74,7 @@ class TrackerConfig:
         _require(self.lost_after >= 0, "lost_after", self.lost_after, ">= 0")
         _require(self.max_size_change > 1, "max_size_change", self.max_size_change, "> 1")
         _require(0 < self.size_rate <= 1, "size_rate", self.size_rate, "in 0..1, above 0")
+        _require(0 <= self.size_calibration <= 1, "size_calibration", self.size_calibration, "in 0..1")
         _require(self.recover_score >= self.coast_score, "recover_score", self.recover_score, ">= coast_score")
 
 
@@ -141,11 +146,13 @@ class Tracker:
         self._rule: TemplateRule[View] = TemplateRule(self._config.template_interval, self._config.template_score)
         self._trust(box)
         crop = self._search_region()
-        fused = self._session.fuse(*crop_pair(frame, crop, self._registration))
+        templates = self._initial, self._dynamic
+        located = self._session.locate(*templates, frame, crop, self._registration, self._window)
+        self._calibration = self._calibrate(_in_image(located, crop))
         self._filter: CorrelationFilter | None = None
         if self._config.filter_rate:
-            self._filter = first_filter(spectrum_of(fused), _centre(crop, box))
-        return Estimate(box, 1.0, self._state, crop, fused)
+            self._filter = first_filter(spectrum_of(located.fused), _centre(crop, box))
+        return Estimate(box, 1.0, self._state, crop, located.fused)
 
     def track(self, frame: Frame) -> Estimate:
         """Find the target in the next frame.
@@ -160,8 +167,8 @@ class Tracker:
         templates = self._initial, self._dynamic
         asked = self._filter if window is self._window else None  # it knows the target at the tracking scale
         located = self._session.locate(*templates, frame, crop, self._registration, window, asked)
-        in_crop = tuple(value * crop.size for value in located.box)
-        box = self._limit_size(crop.box_to_image(in_crop))
+        seen = _in_image(located, crop)
+        box = self._limit_size(_resized(seen, *(side * factor for side, factor in zip(seen[2:], self._calibration))))
         margin = min(_MARGIN, max(_SMALLEST, min(box[2:])))  # a smaller target is not blown up to the margin
         self._step(clip_box(box, frame.size, margin), located.score)
         self._update_template(frame, located.score)
@@ -215,15 +222,17 @@ class Tracker:
         self._confirmed = 0
         self._widening = 1.0
 
+    def _calibrate(self, box: Box) -> tuple[float, float]:
+        """What the network's width and height are to be multiplied with, `box` being what it says of the first frame."""
+        return tuple(self._limit(*sides) ** self._config.size_calibration for sides in zip(self._box[2:], box[2:]))
+
     def _limit_size(self, box: Box) -> Box:
         """`box` with a size that follows the last one's: one wild size would set the scale of the frames after it.
 
         A lost target may have changed its size meanwhile: what is found is only kept within the limit.
         """
-        x, y, w, h = box
         rate = 1.0 if self._state is State.LOST else self._config.size_rate
-        new_w, new_h = (self._limit(*sides) ** rate * sides[1] for sides in zip((w, h), self._box[2:]))
-        return x + (w - new_w) / 2, y + (h - new_h) / 2, new_w, new_h
+        return _resized(box, *(self._limit(*sides) ** rate * sides[1] for sides in zip(box[2:], self._box[2:])))
 
     def _limit(self, side: float, last: float) -> float:
         """The ratio of a side to the last frame's, within the limit."""
@@ -243,6 +252,16 @@ class Tracker:
     def _template_region(self, box: Box) -> Crop:
         config = self._session.config
         return Crop.around(box, config.template_factor, config.template_size)
+
+
+def _in_image(located: Located, crop: Crop) -> Box:
+    return crop.box_to_image(tuple(value * crop.size for value in located.box))
+
+
+def _resized(box: Box, width: float, height: float) -> Box:
+    """A box of another size around the same centre."""
+    x, y, w, h = box
+    return x + (w - width) / 2, y + (h - height) / 2, width, height
 
 
 def _centre(crop: Crop, box: Box) -> tuple[float, float]:

@@ -198,6 +198,12 @@ _DESCRIBED = {
     "tracker.recover_frames": ("... in so many frames in a row.", 1, 100000),
     "tracker.max_size_change": ("Limit of the box's change of a side from frame to frame, a ratio.", 1.01, 10.0),
     "tracker.size_rate": ("How far the box's size follows each frame's, a power of their ratio.", 0.01, 1.0),
+    "tracker.size_calibration": (
+        "How much of the error of the size that the network gives the first box is made up for in all later ones. From "
+        "the next target on.",
+        0.0,
+        1.0,
+    ),
 }
 
 

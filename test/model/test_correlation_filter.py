@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from tpf_model.correlation_filter import first_filter, no_preference, spectrum_of
+from tpf_model.correlation_filter import first_filter, no_preference, preference, recentred, spectrum_of
 
-SIZE, CELLS = 256, 16
+SIZE, CELL = 256, 8  # pixels
 CENTRE = 0.5, 0.5
 
 
@@ -29,31 +29,40 @@ def crop(*things):
 
 
 def at(response, x, y):
-    """The best response within a cell of a place in pixels."""
-    row, column = y // 16, x // 16
-    return float(response[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2].max())
+    """The best response within two cells of a place in pixels."""
+    row, column = y // CELL, x // CELL
+    return float(response[max(0, row - 2) : row + 3, max(0, column - 2) : column + 3].max())
+
+
+def best(response):
+    """The middle of the best cell, x and y in pixels."""
+    row, column = divmod(int(response.argmax()), len(response))
+    return column * CELL + CELL / 2, row * CELL + CELL / 2
+
+
+def box_around(x, y):
+    """In fractions of the crop."""
+    return torch.tensor([x - 32, y - 32, 64, 64]) / SIZE
 
 
 @pytest.mark.parametrize("place", [(128, 128), (168, 104), (88, 150)])
 def test_the_target_is_found_where_it_went(generator, place):
     target = texture(generator)
-    response = first_filter(crop((target, (128, 128))), CENTRE).respond(crop((target, place)), CELLS)
-    assert response.shape == (CELLS, CELLS) and response.max() == 1
-    row, column = divmod(int(response.argmax()), CELLS)
-    assert abs(16 * column + 8 - place[0]) <= 16 and abs(16 * row + 8 - place[1]) <= 16
+    response = first_filter(crop((target, (128, 128))), CENTRE).respond(crop((target, place)))
+    assert response.shape == (SIZE // CELL, SIZE // CELL) and response.max() == 1
+    assert best(response) == pytest.approx(place, abs=CELL)
 
 
 def test_a_target_that_was_off_the_middle_is_found_in_the_middle(generator):
     target = texture(generator)
     learnt = first_filter(crop((target, (160, 108))), (160 / 256, 108 / 256))
-    row, column = divmod(int(learnt.respond(crop((target, (128, 128))), CELLS).argmax()), CELLS)
-    assert row in (7, 8) and column in (7, 8)
+    assert best(learnt.respond(crop((target, (128, 128))))) == pytest.approx((128, 128), abs=CELL)
 
 
 def test_another_texture_responds_less(generator):
     target, other = texture(generator), texture(generator)
     learnt = first_filter(crop((target, (128, 128))), CENTRE)
-    response = learnt.respond(crop((other, (88, 128)), (target, (168, 128))), CELLS)
+    response = learnt.respond(crop((other, (88, 128)), (target, (168, 128))))
     assert at(response, 168, 128) == 1 > 1.2 * at(response, 88, 128)
 
 
@@ -61,25 +70,49 @@ def test_a_target_that_changes_is_learnt_at_the_rate(generator):
     old, new = texture(generator), texture(generator)
     both = crop((old, (88, 128)), (new, (168, 128)))
 
-    def preference(rate):
+    def liking(rate):
         learnt = first_filter(crop((old, (128, 128))), CENTRE)
         for _ in range(20):
             learnt = learnt.learn(crop((new, (128, 128))), CENTRE, rate)
-        response = learnt.respond(both, CELLS)
+        response = learnt.respond(both)
         return at(response, 168, 128) / at(response, 88, 128)
 
-    assert preference(0.0) < 0.8 and preference(0.2) > 1 / 0.8
+    assert liking(0.0) < 0.8 and liking(0.2) > 1 / 0.8
 
 
 def test_no_place_is_impossible_and_an_empty_crop_is_no_error():
     learnt = first_filter(spectrum_of(torch.zeros(3, SIZE, SIZE)), CENTRE)
-    response = learnt.respond(spectrum_of(torch.ones(3, SIZE, SIZE)), CELLS)
-    assert torch.isfinite(response).all() and response.min() >= 0.1
+    liked = preference(learnt.respond(spectrum_of(torch.ones(3, SIZE, SIZE))), 16)
+    assert liked.shape == (16, 16) and torch.isfinite(liked).all() and liked.min() >= 0.1
 
 
-def test_without_a_preference_no_place_is_better(generator):
-    response = no_preference(SIZE, torch.device("cpu")).respond(crop((texture(generator), (128, 128))), CELLS)
-    assert response.unique().numel() == 1
+def test_the_best_place_is_liked_fully_and_no_other_as_well(generator):
+    target = texture(generator)
+    liked = preference(first_filter(crop((target, (128, 128))), CENTRE).respond(crop((target, (168, 104)))), 16)
+    assert liked[104 // 16, 168 // 16] == liked.max() == 1 and (liked == 1).sum() == 1
+
+
+def test_without_a_preference_no_place_is_better_and_boxes_stay(generator):
+    response = no_preference(SIZE, torch.device("cpu")).respond(crop((texture(generator), (128, 128))))
+    assert preference(response, 16).unique().numel() == 1
+    at_the_edge = box_around(10, 250)
+    assert recentred(at_the_edge, response).equal(at_the_edge)
+
+
+@pytest.mark.parametrize("error", [(0, 0), (6, 0), (-5, 7), (3, -8)])
+def test_a_box_is_moved_to_the_target(generator, error):
+    target, place = texture(generator), (168, 104)
+    response = first_filter(crop((target, (128, 128))), CENTRE).respond(crop((target, place)))
+    box = box_around(place[0] + error[0], place[1] + error[1])
+    off = (recentred(box, response) - box_around(*place)) * SIZE
+    assert off[:2].abs().max() <= 2.5 and off[2:].abs().max() < 1e-4
+
+
+def test_a_box_is_not_moved_to_a_far_better_place(generator):
+    target = texture(generator)
+    response = first_filter(crop((target, (128, 128))), CENTRE).respond(crop((target, (168, 104))))
+    elsewhere = box_around(88, 150)
+    assert (recentred(elsewhere, response) - elsewhere).abs().max() * SIZE < CELL / 2
 
 
 def test_copy_takes_over_the_values_in_place(generator):
@@ -88,4 +121,4 @@ def test_copy_takes_over_the_values_in_place(generator):
     numerator = place.numerator
     place.copy_(first_filter(target, CENTRE))
     assert place.numerator is numerator
-    torch.testing.assert_close(place.respond(target, CELLS), first_filter(target, CENTRE).respond(target, CELLS))
+    torch.testing.assert_close(place.respond(target), first_filter(target, CENTRE).respond(target))

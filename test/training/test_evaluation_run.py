@@ -98,18 +98,19 @@ def test_the_shipped_model_follows_a_person_in_smoke(smoke):
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_an_entrant_tracks_with_the_correlation_filter_or_without(smoke, random_weights, wanted, monkeypatch):
-    asked, plain = set(), SessionInParts.locate
+def test_an_entrant_adapts_to_its_target_or_not(smoke, random_weights, wanted, monkeypatch):
+    asked, plain = [], SessionInParts.locate
 
     def locate(*arguments):
-        asked.add(isinstance(arguments[-1], CorrelationFilter))
+        asked.append(isinstance(arguments[-1], CorrelationFilter))
         return plain(*arguments)
 
     monkeypatch.setattr(SessionInParts, "locate", locate)
-    tracker = TPFEntrant("mine", "auto", random_weights, correlation_filter=wanted, device="cpu").open()
+    tracker = TPFEntrant("mine", "auto", random_weights, adaptation=wanted, device="cpu").open()
     asked.clear()  # of the warm-up
     run_one_pass(tracker, smoke.head(3))
-    assert asked == {wanted}
+    assert asked == [False, wanted, wanted]  # the first frame's has no filter yet
+    assert bool(tracker_config(adaptation=wanted).size_calibration) is wanted
 
 
 def test_without_ndtu_the_dynamic_template_stays():

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tpf_model.correlation_filter import CorrelationFilter, no_preference, spectrum_of
+from tpf_model.correlation_filter import CorrelationFilter, no_preference, preference, recentred, spectrum_of
 from tpf_model.crop import Crop
 from tpf_model.frame import Frame
 from tpf_model.network import TPFNetwork
@@ -160,9 +160,10 @@ def locate_step(
     with products_in(dtype, fused.device):
         maps = network.predict(network.encode_search(*templates, fused))
     spectrum = spectrum_of(fused[0])
-    window = crop.window * correlation_filter.respond(spectrum, len(crop.window))
-    answer = decode_on_device(maps.score[0, 0], maps.size[0], maps.offset[0].float(), window)
-    return answer, fused[0], spectrum
+    response = correlation_filter.respond(spectrum)
+    window = crop.window * preference(response, len(crop.window))
+    box, score = decode_on_device(maps.score[0, 0], maps.size[0], maps.offset[0].float(), window).split((4, 1))
+    return torch.cat((recentred(box, response), score)), fused[0], spectrum
 
 
 def capture(step: Callable, stream: torch.cuda.Stream) -> Callable:

@@ -3,9 +3,10 @@
 from abc import ABC, abstractmethod
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from tpf_model.correlation_filter import CorrelationFilter, spectrum_of
+from tpf_model.correlation_filter import CorrelationFilter, preference, recentred, spectrum_of
 from tpf_model.crop import Crop
 from tpf_model.decode import decode
 from tpf_model.frame import Frame
@@ -48,9 +49,10 @@ class SessionInParts(ABC):
         correlation_filter: CorrelationFilter | None = None,
     ) -> Located:
         fused = self.fuse(*crop_pair(frame, crop, registration))
-        spectrum = None
-        if correlation_filter is not None:
-            spectrum = spectrum_of(fused)
-            window = window * correlation_filter.respond(spectrum, len(window)).cpu().numpy()
-        box, score = decode(*self.predict(initial, dynamic, fused), window)
-        return Located(box, score, fused, spectrum)
+        maps = self.predict(initial, dynamic, fused)
+        if correlation_filter is None:
+            return Located(*decode(*maps, window), fused)
+        spectrum = spectrum_of(fused)
+        response = correlation_filter.respond(spectrum).cpu()
+        box, score = decode(*maps, window * preference(response, len(window)).numpy())
+        return Located(tuple(recentred(torch.tensor(box), response).tolist()), score, fused, spectrum)

@@ -15,14 +15,14 @@ from tpf_training.evaluation.tpf_tracker import TPFTracker, tracker_config
 class TPFEntrant:
     """One of our models: the variant `model` with its shipped weights, or, with `model` AUTO, what `weights` holds.
 
-    ndtu, correlation_filter: see `tracker_config`. runtime, precision, device, threads: see `open_session`.
+    ndtu, adaptation: see `tracker_config`. runtime, precision, device, threads: see `open_session`.
     """
 
     name: str
     model: str
     weights: Path | None = None
     ndtu: bool = True
-    correlation_filter: bool = True
+    adaptation: bool = True
     runtime: str = "auto"
     precision: str = "auto"
     device: str = "auto"
@@ -37,7 +37,7 @@ class TPFEntrant:
             )
         except ValueError as error:
             raise EvaluationError(f"{self.name}: {error}") from error
-        return TPFTracker(session, tracker_config(self.ndtu, self.correlation_filter))
+        return TPFTracker(session, tracker_config(self.ndtu, self.adaptation))
 
     def suits(self, sequence: Sequence) -> bool:
         return True

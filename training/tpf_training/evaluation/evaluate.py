@@ -35,7 +35,7 @@ def evaluate(
     each sequence, only the first so many. The tracker is the published one: it has no correlation filter.
     EvaluationError for weights that cannot be used.
     """
-    entrant = TPFEntrant(weights.stem, AUTO, weights, ndtu, correlation_filter=False)
+    entrant = TPFEntrant(weights.stem, AUTO, weights, ndtu, adaptation=False)
     tracker = entrant.open()
     sequences = [sequence.head(frames) if frames else sequence for sequence in sequences]
     runs = ((sequence, run_one_pass(tracker, sequence)) for sequence in sequences)

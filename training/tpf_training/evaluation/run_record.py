@@ -22,7 +22,7 @@ def tracker_record(info: SessionInfo, weights: Path, entrant: TPFEntrant) -> dic
         "weights": weights.name,
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "ndtu": entrant.ndtu,
-        "correlation_filter": entrant.correlation_filter,
+        "adaptation": entrant.adaptation,
         "runtime": info.runtime,
         "scan": info.scan,
         "precision": info.precision,

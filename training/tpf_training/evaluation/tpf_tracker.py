@@ -8,14 +8,17 @@ from tpf_model.runtime import TPFSession
 from tpf_model.tracker import Tracker, TrackerConfig
 
 
-def tracker_config(ndtu: bool = True, correlation_filter: bool = True) -> TrackerConfig:
-    """The tracker's settings, with the update of the dynamic template and the correlation filter or without.
+# No score exceeds 1, so no frame's crop becomes the dynamic template.
+_NO_NDTU = {"template_score": 1.0}
+_NO_ADAPTATION = {"filter_rate": 0.0, "size_calibration": 0.0}
 
-    The published tracker has the former alone.
+
+def tracker_config(ndtu: bool = True, adaptation: bool = True) -> TrackerConfig:
+    """The tracker's settings, with the update of the dynamic template and with what adapts to a target, or without.
+
+    What adapts are the correlation filter and the calibration of the size; the published tracker has neither.
     """
-    # No score exceeds 1, so no frame's crop becomes the dynamic template.
-    changes = ({} if ndtu else {"template_score": 1.0}) | ({} if correlation_filter else {"filter_rate": 0.0})
-    return TrackerConfig(**changes)
+    return TrackerConfig(**({} if ndtu else _NO_NDTU), **({} if adaptation else _NO_ADAPTATION))
 
 
 class TPFTracker:

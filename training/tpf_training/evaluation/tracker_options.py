@@ -7,10 +7,12 @@ from tpf_model.runtime.precision import PRECISIONS
 
 
 def add_tracker_options(group: argparse._ArgumentGroup) -> None:
-    """`--no-ndtu`, `--no-filter`, `--runtime`, `--precision`, `--device` and `--threads`; see `tracker_settings`."""
+    """`--no-ndtu`, `--no-adaptation`, `--runtime`, `--precision`, `--device` and `--threads`; see `tracker_settings`."""
     group.add_argument("--no-ndtu", action="store_true", help="never update our trackers' dynamic template")
     group.add_argument(
-        "--no-filter", action="store_true", help="our trackers without the correlation filter, as published"
+        "--no-adaptation",
+        action="store_true",
+        help="our trackers without the correlation filter and the calibration of the size, as published",
     )
     group.add_argument("--runtime", choices=RUNTIMES, default="auto", help="of our trackers (default: %(default)s)")
     group.add_argument(
@@ -26,7 +28,7 @@ def add_tracker_options(group: argparse._ArgumentGroup) -> None:
 def tracker_settings(args: argparse.Namespace) -> dict:
     """What a `TPFEntrant` takes of the options of `add_tracker_options`."""
     shared = {name: getattr(args, name) for name in ("runtime", "precision", "device", "threads")}
-    return {"ndtu": not args.no_ndtu, "correlation_filter": not args.no_filter, **shared}
+    return {"ndtu": not args.no_ndtu, "adaptation": not args.no_adaptation, **shared}
 
 
 def whole_number(least: int):
