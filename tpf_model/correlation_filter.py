@@ -19,7 +19,7 @@ _DEVIATION = 1.6  # cells of the wanted response, a Gaussian
 _RIDGE = 0.01  # of the mean of the channels' energy
 # Of the best response. No place is impossible: a target that turned, or is half hidden, must be able to win.
 _FLOOR = 0.1
-_REACH = 1.5  # cells that a box is moved within, a Gaussian's deviation ...
+_REACH = 1.0  # cell that a box is moved within, a Gaussian's deviation ...
 _SHARPNESS = 4  # ... to the best ones among them: a power of their responses
 
 

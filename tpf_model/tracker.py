@@ -56,10 +56,11 @@ class TrackerConfig:
     max_size_change: float = 1.5  # limit of the box's change of width and height from frame to frame, a ratio
     # How far the box's size follows each frame's, a power of their ratio: a target's size changes slowly, the network's
     # idea of it from frame to frame, and what is wrong in it would become the next frame's scale.
-    size_rate: float = 0.25
+    size_rate: float = 0.2
     # Whether a box takes in a coat's hem, or an aircraft's propellers, is for whoever drew it to say, and the network
-    # errs for each target in its own way, mostly the same in each frame. So much of what the first frame's size is
-    # wrong by, where the right one is known, is made up for in all the others, a power of the ratio.
+    # errs for each target in its own way, mostly the same in each frame. So much of what it is wrong by in the first
+    # frame, where the size is known, is made up for in all the others, a power of the ratio: not all, for the drawn box
+    # has its own error, as has one look at it.
     size_calibration: float = 0.7
 
     def __post_init__(self):
@@ -127,7 +128,8 @@ class Tracker:
         return self._state
 
     def configure(self, config: TrackerConfig, registration: Registration) -> None:
-        """Change both from the next frame on and keep the target; its template rule changes with the next `init`."""
+        """Change both from the next frame on and keep the target; the template rule and the calibration of its size
+        change with the next `init`."""
         self._config = config
         self._registration = registration
         cells = self._session.config.search_size // self._session.config.patch
@@ -222,7 +224,7 @@ class Tracker:
         self._confirmed = 0
         self._widening = 1.0
 
-    def _calibrate(self, box: Box) -> tuple[float, float]:
+    def _calibrate(self, box: Box) -> tuple[float, ...]:
         """What the network's width and height are to be multiplied with, `box` being what it says of the first frame."""
         return tuple(self._limit(*sides) ** self._config.size_calibration for sides in zip(self._box[2:], box[2:]))
 

@@ -166,8 +166,8 @@ def test_the_box_stays_in_the_image_when_the_target_leaves_it():
 
 def test_a_target_that_recedes_is_followed_below_the_margin():
     tracker, size = started(), np.array(BOX[2:], float)
-    for _ in range(50):
-        size = size / 1.05
+    for _ in range(60):
+        size = size / 1.04
         x, y = np.array(BOX[:2]) + np.array(BOX[2:]) / 2 - size / 2
         box = tracker.track(scene((x, y, *size))).box
     assert size.max() < 5
@@ -210,9 +210,9 @@ class HalfBlind(SpotSession):
         return score, size * np.array([0.5, 1.25])[:, None, None], offset
 
 
-@pytest.mark.parametrize("calibration, ratios", [(0.0, (0.5, 1.25)), (0.5, (0.5 * 1.5**0.5, 1.25**0.5)), (1.0, (0.75, 1))])
+# The width's error is beyond the limit of a size's change, 1.5.
+@pytest.mark.parametrize("calibration, ratios", [(0, (0.5, 1.25)), (0.5, (0.61, 1.12)), (1, (0.75, 1))])
 def test_what_the_first_size_is_wrong_by_is_made_up_for(calibration, ratios):
-    """... within the limit of a size's change, which is 1.5."""
     config = TrackerConfig(size_calibration=calibration, filter_rate=0)
     tracker = started(config, HalfBlind())
     for step in range(1, 60):
