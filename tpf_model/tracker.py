@@ -128,8 +128,10 @@ class Tracker:
         return self._state
 
     def configure(self, config: TrackerConfig, registration: Registration) -> None:
-        """Change both from the next frame on and keep the target; the template rule and the calibration of its size
-        change with the next `init`."""
+        """Change both from the next frame on and keep the target.
+
+        Its template rule and the calibration of its size change with the next `init`.
+        """
         self._config = config
         self._registration = registration
         cells = self._session.config.search_size // self._session.config.patch
@@ -150,7 +152,8 @@ class Tracker:
         crop = self._search_region()
         templates = self._initial, self._dynamic
         located = self._session.locate(*templates, frame, crop, self._registration, self._window)
-        self._calibration = self._calibrate(_in_image(located, crop))
+        believed = located.score >= self._config.coast_score
+        self._calibration = self._calibrate(_in_image(located, crop)) if believed else (1.0, 1.0)
         self._filter: CorrelationFilter | None = None
         if self._config.filter_rate:
             self._filter = first_filter(spectrum_of(located.fused), _centre(crop, box))
