@@ -228,7 +228,7 @@ class Tracker:
         self._widening = 1.0
 
     def _calibrate(self, box: Box) -> tuple[float, ...]:
-        """What the network's width and height are to be multiplied with, `box` being what it says of the first frame."""
+        """What the network's widths and heights are to be multiplied with; `box`: what it says of the first frame."""
         return tuple(self._limit(*sides) ** self._config.size_calibration for sides in zip(self._box[2:], box[2:]))
 
     def _limit_size(self, box: Box) -> Box:
