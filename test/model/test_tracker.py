@@ -251,6 +251,23 @@ def test_the_filter_keeps_a_target_beside_a_brighter_thing_of_another_shape(rate
     assert (iou(estimate.box, BOX) > 0.7) is kept
 
 
+class Skewed(SpotSession):
+    """Takes a spot's middle for 6 of the crop's pixels, 4 of the image's, further right and down."""
+
+    def predict(self, initial, dynamic, search):
+        score, size, offset = super().predict(initial, dynamic, search)
+        return score, size, offset + 6 / 16
+
+
+def test_the_filter_corrects_the_box_s_centre():
+    shown, errors = moved(6, -4), {}
+    for rate in (0.0, 0.02):
+        box = started(TrackerConfig(filter_rate=rate), Skewed()).track(scene(shown)).box
+        errors[rate] = np.hypot(*(box[i] + box[i + 2] / 2 - shown[i] - shown[i + 2] / 2 for i in (0, 1)))
+    assert errors[0.0] == pytest.approx(4.2 * np.sqrt(2), abs=0.5)
+    assert errors[0.02] < 0.6 * errors[0.0]
+
+
 def test_the_filter_learns_from_trusted_frames_alone_and_is_not_asked_where_a_lost_target_is():
     session, asked = SpotSession(), []
 
