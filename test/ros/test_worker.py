@@ -84,12 +84,13 @@ class Bench:
 
     def wait(self, condition):
         """The first result, not seen before, that meets the condition; those before it are passed over."""
+        deadline = time.monotonic() + 60  # of all of it: results that do not meet the condition may come for ever
         with self._arrived:
             while True:
                 while self.results:
                     if condition(result := self.results.popleft()):
                         return result
-                assert self._arrived.wait(60), "no such result"
+                assert self._arrived.wait(max(0, deadline - time.monotonic())), "no such result"
 
     def wait_for(self, seen):
         return self.wait(lambda result: result.seen is seen and not result.stale)
