@@ -239,10 +239,10 @@ class Tracker:
         rate = 1.0 if self._state is State.LOST else self._config.size_rate
         return _resized(box, *(self._limit(*sides) ** rate * sides[1] for sides in zip(box[2:], self._box[2:])))
 
-    def _limit(self, side: float, last: float) -> float:
-        """The ratio of a side to the last frame's, within the limit."""
+    def _limit(self, side: float, other: float) -> float:
+        """The ratio of a side to another, within the limit of a size's change."""
         limit = self._config.max_size_change
-        return min(max(side / last, 1 / limit), limit)
+        return min(max(side / other, 1 / limit), limit)
 
     def _update_template(self, frame: Frame, score: float) -> None:
         believed = score if self._state is State.TRACKING else 0.0

@@ -227,8 +227,8 @@ def test_what_the_first_size_is_wrong_by_is_made_up_for(calibration, ratios):
 def test_a_first_size_that_is_not_believed_calibrates_nothing():
     tracker = Tracker(HalfBlind(), TrackerConfig(coast_score=0.3))
     tracker.init(scene(BOX, score=0.2), BOX)
-    narrowed = tracker.track(scene(BOX, score=0.9)).box
-    assert narrowed[2] == pytest.approx(BOX[2] / 1.5**TrackerConfig().size_rate, abs=0.5)
+    raised = tracker.track(scene(BOX, score=0.9)).box
+    assert raised[3] == pytest.approx(BOX[3] * 1.25 ** TrackerConfig().size_rate, abs=0.5)
 
 
 def test_a_lost_target_is_taken_up_at_the_size_it_has_then():

@@ -82,7 +82,7 @@ class TPFSession(Protocol):
 
         initial, dynamic: of this session's `embed`. window: (G, G) float32, what the scores are multiplied with to
         choose the best cell, see `hann_window`; an array once given must not be written to. correlation_filter:
-        whose response to the fused crop they are multiplied with, too, and corrects the box's centre.
+        whose response to the fused crop they are multiplied with, too, and which corrects the box's centre.
         """
 
 
