@@ -2,7 +2,8 @@
 
 The head was trained to find whatever resembles the template, and finds a look-alike as readily. The filter sees finer
 detail than a patch of the encoder does, and has learnt what is beside the target. It is the linear filter of several
-channels in closed form (MOSSE, Bolme et al. 2010; DSST, Danelljan et al. 2014), over the fused search crop.
+channels in closed form (MOSSE, Bolme et al. 2010; DSST, Danelljan et al. 2014), over the fused search crop, cut off
+where the target ends: what surrounds the target is not looked for, as it changes when the target moves.
 """
 
 import math
@@ -12,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tpf_model.boxes import Box
+
 _SHRINK = 2  # pixels of a crop's side that become one, before edges are looked for
 _CELL = 8  # pixels of a cell's side: the target is some eight cells wide
 _DIRECTIONS = 8  # of the edges that are told apart
@@ -19,40 +22,34 @@ _DEVIATION = 1.6  # cells of the wanted response, a Gaussian
 _RIDGE = 0.01  # of the mean of the channels' energy
 # Of the best response. No place is impossible: a target that turned, or is half hidden, must be able to win.
 _FLOOR = 0.1
+_EDGE = 0.5  # cells over which the filter is cut off ...
+_NARROWEST = 1.5  # ... at no fewer cells from its middle
 _REACH = 1.0  # cell that a box is moved within, a Gaussian's deviation ...
 _SHARPNESS = 4  # ... to the best ones among them: a power of their responses
 
 
 @dataclass(frozen=True)
 class CorrelationFilter:
-    """Fourier transforms over the crop's cells: numerator (C, N, N / 2 + 1) complex64, denominator (N, N / 2 + 1)."""
+    """What a spectrum is multiplied with, channel by channel: (C, N, N / 2 + 1) complex64 for a crop of N x N cells."""
 
-    numerator: Tensor
-    denominator: Tensor
+    transfer: Tensor
 
-    def learn(self, spectrum: Tensor, centre: tuple[float, float], rate: float) -> "CorrelationFilter":
+    def learn(self, spectrum: Tensor, box: Box, rate: float) -> "CorrelationFilter":
         """The filter after one more crop, which counts `rate` (0..1) against all before it; see `first_filter`."""
-        new = first_filter(spectrum, centre)
-        return CorrelationFilter(
-            self.numerator.lerp(new.numerator, rate), self.denominator.lerp(new.denominator, rate)
-        )
+        return CorrelationFilter(self.transfer.lerp(first_filter(spectrum, box).transfer, rate))
 
     def copy_(self, other: "CorrelationFilter") -> None:
         """Take over the values of `other`, in place."""
-        self.numerator.copy_(other.numerator, non_blocking=True)
-        self.denominator.copy_(other.denominator, non_blocking=True)
+        self.transfer.copy_(other.transfer, non_blocking=True)
 
     def respond(self, spectrum: Tensor) -> Tensor:
-        """Where in the crop of a `spectrum_of` the target may be: (N, N) over its cells, 1 at the best place."""
-        ridge = (_RIDGE * self.denominator.mean()).clamp(min=1e-6)  # of an image without edges, all is 0
-        quotient = (self.numerator * spectrum).sum(dim=0) / (self.denominator + ridge)
-        response = torch.fft.irfft2(quotient)
-        return response / response.max().clamp(min=1e-6)
+        """How much each of the crop's cells looks like the target's middle: (N, N), at most about 1, mostly near 0."""
+        return torch.fft.irfft2((self.transfer * spectrum).sum(dim=0))
 
 
 def preference(response: Tensor, cells: int) -> Tensor:
-    """A response as (cells, cells) that scores can be multiplied with, above 0 everywhere and up to 1."""
-    return F.adaptive_max_pool2d(response[None], cells)[0].clamp(min=_FLOOR)
+    """A response as (cells, cells) that scores can be multiplied with, above 0 everywhere and 1 at the best place."""
+    return F.adaptive_max_pool2d(_relative(response)[None], cells)[0].clamp(min=_FLOOR)
 
 
 def recentred(box: Tensor, response: Tensor) -> Tensor:
@@ -63,18 +60,22 @@ def recentred(box: Tensor, response: Tensor) -> Tensor:
     their nearness. Where there is no response the box stays.
     """
     cells = len(response)
-    places = (torch.arange(cells, device=box.device) + 0.5) / cells
-    column, row = (places - (box[axis] + box[axis + 2] / 2) for axis in (0, 1))
-    near_x, near_y = (torch.exp(-0.5 * (away * cells / _REACH).square()) for away in (column, row))
-    weights = (response - _FLOOR).clamp(min=0) ** _SHARPNESS * torch.outer(near_y, near_x)
-    moments = torch.stack(((weights.sum(dim=0) * column).sum(), (weights.sum(dim=1) * row).sum()))
+    column, row = _away(box, cells)
+    near_x, near_y = (torch.exp(-0.5 * (away / _REACH).square()) for away in (column, row))
+    weights = (_relative(response) - _FLOOR).clamp(min=0) ** _SHARPNESS * torch.outer(near_y, near_x)
+    moments = torch.stack(((weights.sum(dim=0) * column).sum(), (weights.sum(dim=1) * row).sum())) / cells
     return torch.cat((box[:2] + moments / weights.sum().clamp(min=1e-6), box[2:]))
+
+
+def response_at(box: Tensor, response: Tensor) -> Tensor:
+    """The best response within a cell of the centre of `box` (4,), in fractions of the crop; 0 outside the crop."""
+    column, row = (away.abs() <= 1.5 for away in _away(box, len(response)))
+    return torch.where(row[:, None] & column, response, 0).max()
 
 
 def no_preference(size: int, device: torch.device) -> CorrelationFilter:
     """A filter whose response to a crop of `size` pixels a side is the same everywhere."""
-    empty = first_filter(spectrum_of(torch.zeros(3, size, size, device=device)), (0.5, 0.5))
-    return CorrelationFilter(torch.zeros_like(empty.numerator), torch.ones_like(empty.denominator))
+    return CorrelationFilter(torch.zeros_like(spectrum_of(torch.zeros(3, size, size, device=device))))
 
 
 def spectrum_of(fused: Tensor) -> Tensor:
@@ -82,12 +83,27 @@ def spectrum_of(fused: Tensor) -> Tensor:
     return torch.fft.rfft2(_describe(fused))
 
 
-def first_filter(spectrum: Tensor, centre: tuple[float, float]) -> CorrelationFilter:
-    """The filter of the crop of a `spectrum_of`, whose target is at `centre`, x and y in fractions of the crop."""
-    cells = spectrum.shape[1]
-    column, row = (_bump(cells, value * cells, spectrum.device) for value in centre)
-    wanted = torch.fft.rfft2(torch.outer(row, column))
-    return CorrelationFilter(wanted * spectrum.conj(), spectrum.abs().square().sum(dim=0))
+def first_filter(spectrum: Tensor, box: Box) -> CorrelationFilter:
+    """The filter of the crop of a `spectrum_of`, whose target is in `box`, in fractions of the crop."""
+    cells, device = spectrum.shape[1], spectrum.device
+    x, y, width, height = (value * cells for value in box)
+    wanted = torch.fft.rfft2(torch.outer(_bump(cells, y + height / 2, device), _bump(cells, x + width / 2, device)))
+    energy = spectrum.abs().square().sum(dim=0)
+    ridge = (_RIDGE * energy.mean()).clamp(min=1e-6)  # of an image without edges, all is 0
+    whole = torch.fft.irfft2(wanted * spectrum.conj() / (energy + ridge))
+    target = torch.outer(_within(cells, height / 2, device), _within(cells, width / 2, device))
+    return CorrelationFilter(torch.fft.rfft2(whole * target))
+
+
+def _relative(response: Tensor) -> Tensor:
+    """A response with 1 as its best, if there is any."""
+    return response / response.max().clamp(min=1e-6)
+
+
+def _away(box: Tensor, cells: int) -> tuple[Tensor, Tensor]:
+    """How far each column's and each row's middle is from the centre of `box`, in cells."""
+    middles = torch.arange(cells, device=box.device) + 0.5
+    return tuple(middles - (box[axis] + box[axis + 2] / 2) * cells for axis in (0, 1))
 
 
 def _describe(fused: Tensor) -> Tensor:
@@ -108,6 +124,12 @@ def _derivatives(device: torch.device) -> Tensor:
     across = torch.outer(2 - line.abs(), line) / 8
     angles = torch.arange(_DIRECTIONS, device=device).view(-1, 1, 1) * (2 * math.pi / _DIRECTIONS)
     return (angles.cos() * across + angles.sin() * across.T)[:, None]
+
+
+def _within(cells: int, reach: float, device: torch.device) -> Tensor:
+    """1 up to `reach` cells from the first one, 0 beyond, on the same circle as `_bump`."""
+    place = torch.arange(cells, device=device)
+    return torch.sigmoid((max(reach, _NARROWEST) - torch.minimum(place, cells - place)) / _EDGE)
 
 
 def _bump(cells: int, centre: float, device: torch.device) -> Tensor:

@@ -4,10 +4,11 @@ import enum
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from tpf_model.boxes import Box, clip_box, validate_box
-from tpf_model.correlation_filter import CorrelationFilter, first_filter, spectrum_of
+from tpf_model.correlation_filter import CorrelationFilter, first_filter, response_at, spectrum_of
 from tpf_model.crop import Crop
 from tpf_model.decode import hann_window
 from tpf_model.frame import Frame
@@ -21,12 +22,14 @@ View = tuple[Frame, Crop, Registration]  # where a template would come from
 
 _MARGIN = 10.0  # pixels of the box that stay in the image
 _SMALLEST = 2.0  # pixels of a box's side
+_UNSEEN = 0.7  # the filter's response to the target in a new frame, against that in the one it was made from
+_HABIT = 0.05  # what a frame is worth to the usual response of the filter, against all before it
 
 
 class State(enum.IntEnum):
-    """IDLE: no target. TRACKING: the box is this frame's. COASTING: the score is low, the box is the last one trusted.
+    """IDLE: no target. TRACKING: the box is this frame's. COASTING: it is not believed, the box is the last one trusted.
 
-    LOST: it has been low for too long, the box is still the last one trusted and a wider region is searched.
+    LOST: that has been so for too long, the box is still the last one trusted and a wider region is searched.
     ERROR: something around the tracker failed; the tracker itself never sets it.
     """
 
@@ -47,7 +50,10 @@ class TrackerConfig:
     # its middle that a look-alike at the target's side wins with a slightly better score.
     hann_power: float = 2.0
     filter_rate: float = 0.02  # what a frame is worth to the correlation filter against all before it; 0: no filter
-    coast_score: float = 0.3  # below it the box is not believed
+    coast_score: float = 0.3  # below it the box is not believed ...
+    # ... unless the filter responds to the target as it usually does, to this part at least: a target that turns away
+    # resembles its template less and less, but still itself a moment ago. Only down to half of coast_score.
+    filter_trust: float = 0.9
     lost_after: int = 30  # frames of coasting before the target is lost
     lost_growth: float = 1.05  # by how much the searched region's side grows in each lost frame
     lost_widening: float = 2.0  # the limit of that growth, after which it begins again
@@ -72,6 +78,7 @@ class TrackerConfig:
             _require(1 <= getattr(self, name) <= 8, name, getattr(self, name), "in 1..8")
         _require(self.hann_power >= 0, "hann_power", self.hann_power, ">= 0")
         _require(0 <= self.filter_rate <= 1, "filter_rate", self.filter_rate, "in 0..1")
+        _require(self.filter_trust > 0, "filter_trust", self.filter_trust, "> 0")
         _require(self.lost_after >= 0, "lost_after", self.lost_after, ">= 0")
         _require(self.max_size_change > 1, "max_size_change", self.max_size_change, "> 1")
         _require(0 < self.size_rate <= 1, "size_rate", self.size_rate, "in 0..1, above 0")
@@ -156,7 +163,10 @@ class Tracker:
         self._calibration = self._calibrate(_in_image(located, crop)) if believed else (1.0, 1.0)
         self._filter: CorrelationFilter | None = None
         if self._config.filter_rate:
-            self._filter = first_filter(spectrum_of(located.fused), _centre(crop, box))
+            spectrum, target = spectrum_of(located.fused), _in_crop(box, crop)
+            self._filter = first_filter(spectrum, target)
+            response = response_at(torch.tensor(target), self._filter.respond(spectrum).cpu())
+            self._usual = _UNSEEN * float(response)  # its response to the target
         return Estimate(box, 1.0, self._state, crop, located.fused)
 
     def track(self, frame: Frame) -> Estimate:
@@ -175,7 +185,7 @@ class Tracker:
         seen = _in_image(located, crop)
         box = self._limit_size(_resized(seen, *(side * factor for side, factor in zip(seen[2:], self._calibration))))
         margin = min(_MARGIN, max(_SMALLEST, min(box[2:])))  # a smaller target is not blown up to the margin
-        self._step(clip_box(box, frame.size, margin), located.score)
+        self._step(clip_box(box, frame.size, margin), located)
         self._update_template(frame, located.score)
         self._update_filter(located.spectrum, crop)
         return Estimate(self._box, located.score, self._state, crop, located.fused)
@@ -190,14 +200,26 @@ class Tracker:
         looking_around = self._state is State.LOST and self._candidate is None
         return self._no_window if looking_around else self._window
 
-    def _step(self, box: Box, score: float) -> None:
+    def _step(self, box: Box, located: Located) -> None:
         if self._state is State.LOST:
-            self._step_lost(box, score)
-        elif score >= self._config.coast_score:
+            self._step_lost(box, located.score)
+        elif located.score >= self._config.coast_score:
             self._trust(box)
+            self._get_used_to(located.response)
+        elif self._is_familiar(located):
+            self._trust(_resized(box, *self._box[2:]))  # the filter says where, but not how large
         else:
             self._coasted += 1
             self._state = State.LOST if self._coasted > self._config.lost_after else State.COASTING
+
+    def _get_used_to(self, response: float | None) -> None:
+        if response is not None:
+            self._usual += _HABIT * (response - self._usual)
+
+    def _is_familiar(self, located: Located) -> bool:
+        if located.response is None or located.score < self._config.coast_score / 2:
+            return False
+        return located.response >= self._config.filter_trust * self._usual
 
     def _step_lost(self, box: Box, score: float) -> None:
         if score >= self._config.recover_score:
@@ -252,7 +274,7 @@ class Tracker:
 
     def _update_filter(self, spectrum: Tensor | None, crop: Crop) -> None:
         if spectrum is not None and self._state is State.TRACKING:
-            self._filter = self._filter.learn(spectrum, _centre(crop, self._box), self._config.filter_rate)
+            self._filter = self._filter.learn(spectrum, _in_crop(self._box, crop), self._config.filter_rate)
 
     def _template_region(self, box: Box) -> Crop:
         config = self._session.config
@@ -269,10 +291,9 @@ def _resized(box: Box, width: float, height: float) -> Box:
     return x + (w - width) / 2, y + (h - height) / 2, width, height
 
 
-def _centre(crop: Crop, box: Box) -> tuple[float, float]:
+def _in_crop(box: Box, crop: Crop) -> Box:
     """In fractions of the crop."""
-    x, y, w, h = crop.box_to_crop(box)
-    return (x + w / 2) / crop.size, (y + h / 2) / crop.size
+    return tuple(value / crop.size for value in crop.box_to_crop(box))
 
 
 def _text(size: tuple[int, int]) -> str:

@@ -190,7 +190,13 @@ _DESCRIBED = {
         0.0,
         1.0,
     ),
-    "tracker.coast_score": ("Below this score the box is not believed and the last one held.", 0.0, 1.0),
+    "tracker.coast_score": ("Below this score the box is not believed and the last one held ...", 0.0, 1.0),
+    "tracker.filter_trust": (
+        "... unless the score is at least half of that, and the correlation filter responds to the target as it usually "
+        "does, to this part at least; 9: never.",
+        0.01,
+        9.0,
+    ),
     "tracker.lost_after": ("Frames of coasting before the target is lost.", 0, 100000),
     "tracker.lost_growth": ("By how much the searched region's side grows in each lost frame.", 1.0, 8.0),
     "tracker.lost_widening": ("The limit of that growth, after which it begins again.", 1.0, 8.0),

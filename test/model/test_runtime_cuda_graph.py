@@ -146,13 +146,13 @@ def test_the_filter_is_that_of_the_call(both, frames):
         template = session.embed(frames[0], Crop.around(box, 2, config.template_size), IDENTITY)
         arguments = template, template, frames[0], crop, IDENTITY
         plain = session.locate(*arguments, WINDOW)
-        elsewhere = first_filter(spectrum_of(plain.fused), (0.3, 0.7))  # as if the target had been there
+        elsewhere = first_filter(spectrum_of(plain.fused), (0.2, 0.55, 0.2, 0.3))  # as if the target had been there
         if session is both[0]:
             level = 1 / session.predict(template, template, plain.fused)[0]
         led, again = session.locate(*arguments, level, elsewhere), session.locate(*arguments, WINDOW)
-        assert again.box == plain.box and again.spectrum is None
+        assert again.box == plain.box and again.spectrum is again.response is None
         assert torch.allclose(led.spectrum, spectrum_of(led.fused), atol=1e-4)
-        found.append(led.score)
+        found.append((led.score, led.response))
         assert plain.score > 0.3 > led.score
     assert found[1] == pytest.approx(found[0], abs=2e-3)
 
@@ -179,7 +179,7 @@ def test_the_steps_do_nothing_that_a_capture_forbids():
             tokens = embed_step(network, torch.float32, template)
             indifferent = no_preference(config.search_size, cuda)
             answer, fused, _ = locate_step(network, torch.float32, search, templates, indifferent)
-    assert (tokens.shape, answer.shape, fused.shape) == (templates[0].shape, (5,), (3, 256, 256))
+    assert (tokens.shape, answer.shape, fused.shape) == (templates[0].shape, (6,), (3, 256, 256))
 
 
 def test_on_a_cpu_the_runtime_is_refused_and_not_chosen():

@@ -10,7 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tpf_model.correlation_filter import CorrelationFilter, no_preference, preference, recentred, spectrum_of
+from tpf_model.correlation_filter import (
+    CorrelationFilter,
+    no_preference,
+    preference,
+    recentred,
+    response_at,
+    spectrum_of,
+)
 from tpf_model.crop import Crop
 from tpf_model.frame import Frame
 from tpf_model.network import TPFNetwork
@@ -60,7 +67,7 @@ class CudaGraphSession(EagerSession):
         self._loaded: list[Tensor | None] = [None, None]  # whose tokens those are
         self._filter = no_preference(config.search_size, device)
         self._no_filter = no_preference(config.search_size, device)
-        self._answer = torch.zeros(5, pin_memory=on_gpu)
+        self._answer = torch.zeros(6, pin_memory=on_gpu)
         self._stream = torch.cuda.Stream(device) if on_gpu else None
         runs, template, search = (self._network, self._dtype), self._template_crop.there, self._search_crop.there
         # Not in inference mode: the random generator's tensors, which the process's first capture makes for all later
@@ -100,8 +107,8 @@ class CudaGraphSession(EagerSession):
             spectrum = spectrum.clone() if correlation_filter else None
             self._answer.copy_(answer, non_blocking=True)
             self._wait()
-        *box, score = self._answer.tolist()
-        return Located(tuple(box), score, fused, spectrum)
+        *box, score, response = self._answer.tolist()
+        return Located(tuple(box), score, fused, spectrum, response if correlation_filter else None)
 
     def _program(self, step: Callable) -> Callable:
         """`step`, on a GPU as a graph."""
@@ -154,7 +161,8 @@ def locate_step(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """All of a frame's work. templates: tokens of the initial and the dynamic one, (2, 1, template_tokens, C).
 
-    Returns box and score (5,), see `decode_on_device`, the fused crop (3, S, S), about [0, 1], and `spectrum_of` it.
+    Returns (6,), box and score, see `decode_on_device`, and `response_at` the box; the fused crop (3, S, S), about
+    [0, 1]; `spectrum_of` it.
     """
     fused = network.fuse(*sample_pair(crop))
     with products_in(dtype, fused.device):
@@ -163,7 +171,8 @@ def locate_step(
     response = correlation_filter.respond(spectrum)
     window = crop.window * preference(response, len(crop.window))
     box, score = decode_on_device(maps.score[0, 0], maps.size[0], maps.offset[0].float(), window).split((4, 1))
-    return torch.cat((recentred(box, response), score)), fused[0], spectrum
+    box = recentred(box, response)
+    return torch.cat((box, score, response_at(box, response)[None])), fused[0], spectrum
 
 
 def capture(step: Callable, stream: torch.cuda.Stream) -> Callable:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tpf_model.correlation_filter import CorrelationFilter, preference, recentred, spectrum_of
+from tpf_model.correlation_filter import CorrelationFilter, preference, recentred, response_at, spectrum_of
 from tpf_model.crop import Crop
 from tpf_model.decode import decode
 from tpf_model.frame import Frame
@@ -55,4 +55,5 @@ class SessionInParts(ABC):
         spectrum = spectrum_of(fused)
         response = correlation_filter.respond(spectrum).cpu()
         box, score = decode(*maps, window * preference(response, len(window)).numpy())
-        return Located(tuple(recentred(torch.tensor(box), response).tolist()), score, fused, spectrum)
+        box = recentred(torch.tensor(box), response)
+        return Located(tuple(box.tolist()), score, fused, spectrum, float(response_at(box, response)))
