@@ -1,9 +1,10 @@
 """A discriminative correlation filter: what this target looks like among its surroundings, learnt while it is tracked.
 
 The head was trained to find whatever resembles the template, and finds a look-alike as readily. The filter sees finer
-detail than a patch of the encoder does, and has learnt what is beside the target. It is the linear filter of several
-channels in closed form (MOSSE, Bolme et al. 2010; DSST, Danelljan et al. 2014), over the fused search crop, cut off
-where the target ends: what surrounds the target is not looked for, as it changes when the target moves.
+detail than a patch of the encoder does, and has learnt what is beside the target. It is a linear filter of several
+channels over the fused search crop, as small as the target (background-aware correlation filters, Galoogahi et al.
+2017): it learns to tell what surrounds the target from it, and does not look for that, which changes when the target
+moves.
 """
 
 import math
@@ -22,6 +23,9 @@ _DEVIATION = 1.6  # cells of the wanted response, a Gaussian
 _RIDGE = 0.01  # of the mean of the channels' energy
 # Of the best response. No place is impossible: a target that turned, or is half hidden, must be able to win.
 _FLOOR = 0.1
+_STEPS = 3  # towards a filter that is cut off where the target ends ...
+_PENALTY = 0.05  # ... of the mean of the channels' energy, for being another than that, at first ...
+_GROWTH = 3  # ... and its growth in each step
 _EDGE = 0.5  # cells over which the filter is cut off ...
 _NARROWEST = 1.5  # ... at no fewer cells from its middle
 _REACH = 1.0  # cell that a box is moved within, a Gaussian's deviation ...
@@ -84,15 +88,32 @@ def spectrum_of(fused: Tensor) -> Tensor:
 
 
 def first_filter(spectrum: Tensor, box: Box) -> CorrelationFilter:
-    """The filter of the crop of a `spectrum_of`, whose target is in `box`, in fractions of the crop."""
+    """The filter of the crop of a `spectrum_of`, whose target is in `box`, in fractions of the crop.
+
+    By the alternating direction method of multipliers: of two copies of the filter one is free to give the wanted
+    response, the other ends where the target does, and both are drawn to each other.
+    """
     cells, device = spectrum.shape[1], spectrum.device
     x, y, width, height = (value * cells for value in box)
-    wanted = torch.fft.rfft2(torch.outer(_bump(cells, y + height / 2, device), _bump(cells, x + width / 2, device)))
-    energy = spectrum.abs().square().sum(dim=0)
-    ridge = (_RIDGE * energy.mean()).clamp(min=1e-6)  # of an image without edges, all is 0
-    whole = torch.fft.irfft2(wanted * spectrum.conj() / (energy + ridge))
+    bump = torch.outer(_bump(cells, y + height / 2, device), _bump(cells, x + width / 2, device))
     target = torch.outer(_within(cells, height / 2, device), _within(cells, width / 2, device))
-    return CorrelationFilter(torch.fft.rfft2(whole * target))
+    mirrored = spectrum.conj()
+    wanted = torch.fft.rfft2(bump) * mirrored
+    energy = spectrum.abs().square().sum(dim=0)
+    mean = energy.mean().clamp(min=1e-6)  # of an image without edges, all is 0
+    limited = _cut(wanted / (energy + _RIDGE * mean), target)
+    multiplier = torch.zeros_like(limited)
+    for penalty in (_PENALTY * _GROWTH**step * mean for step in range(_STEPS)):
+        asked = wanted + penalty * limited - multiplier
+        # Only the channels' sum is wanted: their normal equations have rank one (Sherman and Morrison, 1950).
+        free = (asked - mirrored * (spectrum * asked).sum(dim=0) / (energy + penalty)) / penalty
+        limited = _cut(penalty * free + multiplier, target) / (penalty + _RIDGE * mean)
+        multiplier = multiplier + penalty * (free - limited)
+    return CorrelationFilter(limited)
+
+
+def _cut(transfer: Tensor, target: Tensor) -> Tensor:
+    return torch.fft.rfft2(torch.fft.irfft2(transfer) * target)
 
 
 def _relative(response: Tensor) -> Tensor:

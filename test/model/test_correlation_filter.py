@@ -121,11 +121,11 @@ def test_without_a_preference_no_place_is_better_and_boxes_stay(generator):
 
 @pytest.mark.parametrize("error", [(0, 0), (6, 0), (-5, 7), (3, -8)])
 def test_a_box_is_moved_to_the_target(generator, error):
-    target, place = texture(generator), (168, 104)
+    target, place = texture(generator), (148, 116)
     response = learnt_at(crop((target, MIDDLE))).respond(crop((target, place)))
     box = box_around(place[0] + error[0], place[1] + error[1])
     off = (recentred(box, response) - box_around(*place)) * SIZE
-    assert off[:2].norm() <= 0.5 * torch.tensor(error, dtype=torch.float32).norm() + 1.5
+    assert off[:2].norm() <= 0.5 * torch.tensor(error, dtype=torch.float32).norm() + 1
     assert off[2:].abs().max() < 1e-4
 
 
