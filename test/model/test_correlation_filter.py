@@ -141,7 +141,7 @@ def test_the_response_to_a_box_is_that_at_its_centre(generator):
     learnt = learnt_at(crop((target, MIDDLE)))
     itself = response_at(box_around(*MIDDLE), learnt.respond(crop((target, MIDDLE))))
     shown = learnt.respond(crop((target, (168, 104)), (other, (80, 170))))
-    assert 0.5 < itself < 1.2
+    assert 0.65 < itself < 1.2  # 0.62 for a filter that is cut off without being fitted again
     assert response_at(box_around(171, 100), shown) == pytest.approx(float(itself), rel=0.3)
     assert response_at(box_around(80, 170), shown) < 0.5 * itself
     assert response_at(box_around(300, 128), shown) == 0  # outside
