@@ -284,6 +284,16 @@ def test_with_a_low_score_the_target_is_believed_where_the_filter_knows_it(score
         assert iou(estimate.box, shown) > 0.8
 
 
+@pytest.mark.parametrize("frames, state", [(0, State.TRACKING), (60, State.COASTING)])
+def test_the_better_the_filter_knows_the_target_the_more_like_itself_it_must_look(frames, state):
+    session = Unsure()
+    tracker = started(session=session)
+    for _ in range(frames):
+        tracker.track(scene(BOX))
+    session.sure = 0.2
+    assert tracker.track(scene((*BOX[:2], 24, 50))).state is state
+
+
 def test_where_only_the_filter_knows_the_target_it_keeps_its_size():
     session = Unsure()
     session.sure = 0.2  # from the start
