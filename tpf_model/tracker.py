@@ -27,7 +27,7 @@ _HABIT = 0.05  # what a frame is worth to the usual response of the filter, agai
 
 
 class State(enum.IntEnum):
-    """IDLE: no target. TRACKING: the box is this frame's. COASTING: it is not believed, the box is the last one trusted.
+    """IDLE: no target. TRACKING: the box is this frame's. COASTING: it is not believed, the box is the last trusted.
 
     LOST: that has been so for too long, the box is still the last one trusted and a wider region is searched.
     ERROR: something around the tracker failed; the tracker itself never sets it.
