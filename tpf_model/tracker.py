@@ -14,6 +14,7 @@ from tpf_model.decode import hann_window
 from tpf_model.frame import Frame
 from tpf_model.pair import whole_pair
 from tpf_model.registration import Registration
+from tpf_model.rivals import Rivals, peaks_of
 from tpf_model.runtime.session import Located, TPFSession, fused_to_image
 from tpf_model.template import TemplateRule
 
@@ -54,6 +55,8 @@ class TrackerConfig:
     # ... unless the filter responds to the target as it usually does, to this part at least: a target that turns away
     # resembles its template less and less, but still itself a moment ago. Only down to half of coast_score.
     filter_trust: float = 0.9
+    # Frames for which a look-alike that vanished into the target is awaited on its other side; 0: none is followed.
+    crossing_frames: int = 60
     lost_after: int = 30  # frames of coasting before the target is lost
     lost_growth: float = 1.05  # by how much the searched region's side grows in each lost frame
     lost_widening: float = 2.0  # the limit of that growth, after which it begins again
@@ -79,7 +82,8 @@ class TrackerConfig:
         _require(self.hann_power >= 0, "hann_power", self.hann_power, ">= 0")
         _require(0 <= self.filter_rate <= 1, "filter_rate", self.filter_rate, "in 0..1")
         _require(self.filter_trust > 0, "filter_trust", self.filter_trust, "> 0")
-        _require(self.lost_after >= 0, "lost_after", self.lost_after, ">= 0")
+        for name in ("crossing_frames", "lost_after"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), ">= 0")
         _require(self.max_size_change > 1, "max_size_change", self.max_size_change, "> 1")
         _require(0 < self.size_rate <= 1, "size_rate", self.size_rate, "in 0..1, above 0")
         _require(0 <= self.size_calibration <= 1, "size_calibration", self.size_calibration, "in 0..1")
@@ -155,7 +159,7 @@ class Tracker:
         self._size = frame.size
         self._initial = self._dynamic = self._session.embed(frame, self._template_region(box), self._registration)
         self._rule: TemplateRule[View] = TemplateRule(self._config.template_interval, self._config.template_score)
-        self._trust(box)
+        self._take_up(box)
         crop = self._search_region()
         templates = self._initial, self._dynamic
         located = self._session.locate(*templates, frame, crop, self._registration, self._window)
@@ -184,10 +188,10 @@ class Tracker:
         located = self._session.locate(*templates, frame, crop, self._registration, window, asked)
         seen = _in_image(located, crop)
         box = self._limit_size(_resized(seen, *(side * factor for side, factor in zip(seen[2:], self._calibration))))
-        margin = min(_MARGIN, max(_SMALLEST, min(box[2:])))  # a smaller target is not blown up to the margin
-        self._step(clip_box(box, frame.size, margin), located)
-        self._update_template(frame, located.score)
-        self._update_filter(located.spectrum, crop)
+        self._step(self._in_frame(box), located)
+        if not self._step_aside(located, crop):
+            self._update_template(frame, located.score)
+            self._update_filter(located.spectrum, crop)
         return Estimate(self._box, located.score, self._state, crop, located.fused)
 
     def _search_region(self) -> Crop:
@@ -221,12 +225,22 @@ class Tracker:
             return False
         return located.response >= self._config.filter_trust * self._usual
 
+    def _step_aside(self, located: Located, crop: Crop) -> bool:
+        """Whether the box went on with a look-alike that the target met; if so it is now where the target is."""
+        if self._state is State.LOST or not self._config.crossing_frames:
+            return False
+        believed, peaks = self._state is State.TRACKING, peaks_of(located.scores, crop)
+        box = self._rivals.observe(self._box, located.score, believed, peaks, self._config.crossing_frames)
+        if box is not None:
+            self._take_up(self._in_frame(box))
+        return box is not None
+
     def _step_lost(self, box: Box, score: float) -> None:
         if score >= self._config.recover_score:
             self._candidate = box
             self._confirmed += 1
             if self._confirmed >= self._config.recover_frames:
-                self._trust(box)
+                self._take_up(box)
         else:
             self._candidate = None
             self._confirmed = 0
@@ -241,6 +255,11 @@ class Tracker:
         limit = self._config.lost_widening
         return 1.0 if self._widening >= limit else min(self._widening * self._config.lost_growth, limit)
 
+    def _take_up(self, box: Box) -> None:
+        """Trust a box that does not go on from the last one."""
+        self._trust(box)
+        self._rivals = Rivals(box)
+
     def _trust(self, box: Box) -> None:
         self._state = State.TRACKING
         self._box = box
@@ -248,6 +267,10 @@ class Tracker:
         self._candidate: Box | None = None
         self._confirmed = 0
         self._widening = 1.0
+
+    def _in_frame(self, box: Box) -> Box:
+        margin = min(_MARGIN, max(_SMALLEST, min(box[2:])))  # a smaller target is not blown up to the margin
+        return clip_box(box, self._size, margin)
 
     def _calibrate(self, box: Box) -> tuple[float, ...]:
         """What the network's widths and heights are to be multiplied with; `box`: what it says of the first frame."""

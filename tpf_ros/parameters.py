@@ -197,6 +197,12 @@ _DESCRIBED = {
         0.01,
         9.0,
     ),
+    "tracker.crossing_frames": (
+        "Frames for which a look-alike that vanished into the target is awaited on its other side, to go back to the "
+        "target should the box have gone on with it; 0: look-alikes are not followed.",
+        0,
+        100000,
+    ),
     "tracker.lost_after": ("Frames of coasting before the target is lost.", 0, 100000),
     "tracker.lost_growth": ("By how much the searched region's side grows in each lost frame.", 1.0, 8.0),
     "tracker.lost_widening": ("The limit of that growth, after which it begins again.", 1.0, 8.0),

@@ -179,7 +179,7 @@ def test_the_steps_do_nothing_that_a_capture_forbids():
             tokens = embed_step(network, torch.float32, template)
             indifferent = no_preference(config.search_size, cuda)
             answer, fused, _ = locate_step(network, torch.float32, search, templates, indifferent)
-    assert (tokens.shape, answer.shape, fused.shape) == (templates[0].shape, (6,), (3, 256, 256))
+    assert (tokens.shape, answer.shape, fused.shape) == (templates[0].shape, (6 + 16 * 16,), (3, 256, 256))
 
 
 def test_on_a_cpu_the_runtime_is_refused_and_not_chosen():

@@ -343,6 +343,39 @@ def brighter(frame, box, score):
     return Frame(np.maximum(frame.visible, spot.visible), np.maximum(frame.thermal, spot.thermal))
 
 
+def passing(frame):
+    """The target, and its like, towards each other: they touch from the 32nd frame on, up to the 64th."""
+    return moved(1.25 * frame - 60, 0), moved(60 - 1.25 * frame, 4)
+
+
+@pytest.mark.parametrize("in_front, settings, kept", [(0, {}, 0), (1, {}, 0), (1, {"crossing_frames": 0}, 1)])
+def test_a_target_that_its_like_hid_is_taken_up_again(in_front, settings, kept):
+    tracker = Tracker(SpotSession(), TrackerConfig(**settings))
+    tracker.init(scene(passing(0)[0]), passing(0)[0])
+    for frame in range(1, 80):
+        boxes = passing(frame)
+        shown = (0,) if frame < 21 else (in_front,) if 32 <= frame <= 64 else (0, 1)
+        estimate = tracker.track(scene(*(boxes[one] for one in shown)))
+        assert estimate.state is State.TRACKING
+        if 40 < frame <= 64:
+            assert iou(estimate.box, boxes[in_front]) > 0.7
+    assert iou(estimate.box, boxes[kept]) > 0.8
+
+
+def test_what_a_lost_target_met_is_forgotten():
+    tracker = Tracker(SpotSession(), CONFIG)
+    tracker.init(scene(passing(20)[0]), passing(20)[0])
+    for frame in range(21, 40):  # the two meet
+        tracker.track(scene(*passing(frame)[: 1 if frame >= 32 else 2]))
+    for _ in range(CONFIG.lost_after + 1):
+        tracker.track(scene())
+    found = passing(39)[0]
+    other = moved(42, 0, found)
+    for _ in range(40):  # without the one and with another on its other side
+        estimate = tracker.track(scene(found, other))
+    assert estimate.state is State.TRACKING and iou(estimate.box, found) > 0.8
+
+
 def test_the_template_is_renewed_by_the_rule_from_the_frame_it_names():
     session = SpotSession()
     tracker = Tracker(session, TrackerConfig(template_interval=5, template_score=0.65, coast_score=0.3))

@@ -67,7 +67,7 @@ class CudaGraphSession(EagerSession):
         self._loaded: list[Tensor | None] = [None, None]  # whose tokens those are
         self._filter = no_preference(config.search_size, device)
         self._no_filter = no_preference(config.search_size, device)
-        self._answer = torch.zeros(6, pin_memory=on_gpu)
+        self._answer = torch.zeros(6 + cells**2, pin_memory=on_gpu)
         self._stream = torch.cuda.Stream(device) if on_gpu else None
         runs, template, search = (self._network, self._dtype), self._template_crop.there, self._search_crop.there
         # Not in inference mode: the random generator's tensors, which the process's first capture makes for all later
@@ -107,8 +107,9 @@ class CudaGraphSession(EagerSession):
             spectrum = spectrum.clone() if correlation_filter else None
             self._answer.copy_(answer, non_blocking=True)
             self._wait()
-        *box, score, response = self._answer.tolist()
-        return Located(tuple(box), score, fused, spectrum, response if correlation_filter else None)
+        *box, score, response = self._answer[:6].tolist()
+        scores = self._answer[6:].view(window.shape).numpy().copy()
+        return Located(tuple(box), score, scores, fused, spectrum, response if correlation_filter else None)
 
     def _program(self, step: Callable) -> Callable:
         """`step`, on a GPU as a graph."""
@@ -161,8 +162,8 @@ def locate_step(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """All of a frame's work. templates: tokens of the initial and the dynamic one, (2, 1, template_tokens, C).
 
-    Returns (6,), box and score, see `decode_on_device`, and `response_at` the box; the fused crop (3, S, S), about
-    [0, 1]; `spectrum_of` it.
+    Returns (6 + G x G,), box and score, see `decode_on_device`, `response_at` the box, and all cells' scores; the fused
+    crop (3, S, S), about [0, 1]; `spectrum_of` it.
     """
     fused = network.fuse(*sample_pair(crop))
     with products_in(dtype, fused.device):
@@ -172,7 +173,8 @@ def locate_step(
     window = crop.window * preference(response, len(crop.window))
     box, score = decode_on_device(maps.score[0, 0], maps.size[0], maps.offset[0].float(), window).split((4, 1))
     box = recentred(box, response)
-    return torch.cat((box, score, response_at(box, response)[None])), fused[0], spectrum
+    answer = torch.cat((box, score, response_at(box, response)[None], maps.score.float().flatten()))
+    return answer, fused[0], spectrum
 
 
 def capture(step: Callable, stream: torch.cuda.Stream) -> Callable:

@@ -51,9 +51,9 @@ class SessionInParts(ABC):
         fused = self.fuse(*crop_pair(frame, crop, registration))
         maps = self.predict(initial, dynamic, fused)
         if correlation_filter is None:
-            return Located(*decode(*maps, window), fused)
+            return Located(*decode(*maps, window), maps[0], fused)
         spectrum = spectrum_of(fused)
         response = correlation_filter.respond(spectrum).cpu()
         box, score = decode(*maps, window * preference(response, len(window)).numpy())
         box = recentred(torch.tensor(box), response)
-        return Located(tuple(box.tolist()), score, fused, spectrum, float(response_at(box, response)))
+        return Located(tuple(box.tolist()), score, maps[0], fused, spectrum, float(response_at(box, response)))

@@ -131,7 +131,7 @@ def _reference() -> Located:
     template, search = network.embed_template(fuse(_TEMPLATE)), fuse(_SEARCH)
     maps = network.predict(network.encode_search(template, template, search))
     score, size, offset = maps.score[0, 0].numpy(), maps.size[0].numpy(), maps.offset[0].numpy()
-    return Located(*decode(score, size, offset, _window()), search[0])
+    return Located(*decode(score, size, offset, _window()), score, search[0])
 
 
 def _window() -> np.ndarray:

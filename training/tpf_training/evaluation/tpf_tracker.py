@@ -10,13 +10,14 @@ from tpf_model.tracker import Tracker, TrackerConfig
 
 # No score exceeds 1, so no frame's crop becomes the dynamic template.
 _NO_NDTU = {"template_score": 1.0}
-_NO_ADAPTATION = {"filter_rate": 0.0, "size_calibration": 0.0}
+_NO_ADAPTATION = {"filter_rate": 0.0, "size_calibration": 0.0, "crossing_frames": 0}
 
 
 def tracker_config(ndtu: bool = True, adaptation: bool = True) -> TrackerConfig:
     """The tracker's settings, with the update of the dynamic template and with what adapts to a target, or without.
 
-    What adapts are the correlation filter and the calibration of the size; the published tracker has neither.
+    What adapts are the correlation filter, the calibration of the size, and the look-alikes' paths; the published
+    tracker has none of them.
     """
     return TrackerConfig(**({} if ndtu else _NO_NDTU), **({} if adaptation else _NO_ADAPTATION))
 
