@@ -1,10 +1,12 @@
 """Our one-stream encoder computes what timm's ViT does with the same weights and the same tokens."""
 
+import pytest
 import timm
 import torch
 from safetensors.torch import save_file
 from timm.layers import resample_abs_pos_embed
 
+from tpf_model.backbone import Attention
 from tpf_model.config import ModelConfig
 from tpf_model.network import TPFNetwork
 from tpf_training.initial_weights import load_initial_weights
@@ -39,3 +41,16 @@ def test_features_equal_timms(tmp_path):
     crops = torch.rand(2, 3, 128, 128), torch.rand(2, 3, 128, 128), torch.rand(2, 3, 256, 256)
     expected = one_stream_of_timms_parts(reference, *crops)
     torch.testing.assert_close(network.encoder(*crops), expected, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("keep", [0, 256])
+def test_attention_in_bfloat16_is_that_in_float64(keep):
+    torch.manual_seed(0)
+    attention = Attention(192, 3).bfloat16()
+    attention.qkv.weight.mul_(4)  # so that some tokens matter more than others
+    tokens = torch.randn(2, 385, 192).bfloat16()
+    found, expected = attention(tokens, keep), attention.double()(tokens.double(), keep)
+    assert found.dtype is torch.bfloat16 and found.shape == (2, keep or 385, 192)
+    error, mean = (found - expected).abs().max(), (expected - expected.mean(dim=1, keepdim=True)).abs().max()
+    assert error < 0.02 * mean
