@@ -130,7 +130,8 @@ def _away(box: Tensor, cells: int) -> tuple[Tensor, Tensor]:
 def _describe(fused: Tensor) -> Tensor:
     """Edges by direction, evened out over neighbouring cells, and colour: (C, N, N), fading out towards the border."""
     image = F.avg_pool2d(fused.clamp(0, 1)[None], _SHRINK)
-    edges = F.conv2d(image.mean(dim=1, keepdim=True), _derivatives(image.device), padding=1).relu()
+    across = F.conv2d(image.mean(dim=1, keepdim=True), _derivatives(image.device), padding=1)
+    edges = torch.cat((across, -across), dim=1).relu()
     edges = F.avg_pool2d(edges, _CELL // _SHRINK)
     strength = edges.square().sum(dim=1, keepdim=True).sqrt()
     edges = edges / (F.avg_pool2d(strength, 3, stride=1, padding=1) + 0.01)
@@ -140,10 +141,10 @@ def _describe(fused: Tensor) -> Tensor:
 
 
 def _derivatives(device: torch.device) -> Tensor:
-    """(_DIRECTIONS, 1, 3, 3): Sobel's derivative in each direction."""
+    """(_DIRECTIONS / 2, 1, 3, 3): Sobel's derivative in each direction; the other half are the opposite ones."""
     line = torch.arange(3.0, device=device) - 1
     across = torch.outer(2 - line.abs(), line) / 8
-    angles = torch.arange(_DIRECTIONS, device=device).view(-1, 1, 1) * (2 * math.pi / _DIRECTIONS)
+    angles = torch.arange(_DIRECTIONS // 2, device=device).view(-1, 1, 1) * (2 * math.pi / _DIRECTIONS)
     return (angles.cos() * across + angles.sin() * across.T)[:, None]
 
 
