@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,13 @@ class CentreHead(nn.Module):
         self.offset = _branch(width, channels, 2)
         # Nearly every cell is background: start from a score of 0.1, or the first steps only learn that.
         nn.init.constant_(self.score[-1].bias, -2.19)
+
+    def fold_norms(self) -> None:
+        """Make each normalisation a part of the convolution before it: the same function, of a head in eval mode."""
+        for branch in (self.score, self.size, self.offset):
+            for place, module in enumerate(branch):
+                if isinstance(module, nn.BatchNorm2d):
+                    branch[place - 1], branch[place] = fuse_conv_bn_eval(branch[place - 1], module), nn.Identity()
 
     def forward(self, features: Tensor) -> Prediction:
         """features: (B, C, G, G)."""

@@ -60,3 +60,15 @@ def test_addition_is_the_mean_and_has_no_parameters():
     network = TPFNetwork(dataclasses.replace(load_variant("tiny"), fusion="addition"))
     assert count_parameters(network)["pfa"] == 0
     assert torch.allclose(network.fuse(torch.full((1, 3, 8, 8), 0.2), torch.full((1, 3, 8, 8), 0.6)), torch.tensor(0.4))
+
+
+@torch.no_grad()
+def test_a_head_with_folded_norms_is_the_same_function():
+    network = load_network("tiny")[0].eval()
+    features = network.encode(*crops(network.config))
+    expected = network.predict(features)
+    network.head.fold_norms()
+    found = network.predict(features)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
+    for name in ("score", "size", "offset"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-4, atol=1e-5)

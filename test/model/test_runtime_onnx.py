@@ -1,5 +1,6 @@
 """The ONNX session, and the files it runs, against the network itself on the real clip."""
 
+import copy
 import sys
 from dataclasses import astuple
 from pathlib import Path
@@ -33,7 +34,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def eager(network):
-    return EagerSession(*network, "cpu", "float32")
+    return EagerSession(*copy.deepcopy(network), "cpu", "float32")  # it takes it over
 
 
 @pytest.fixture(scope="module")

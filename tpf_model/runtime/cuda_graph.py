@@ -57,7 +57,6 @@ class CudaGraphSession(EagerSession):
         scan: str = "auto",
     ):
         super().__init__(network, provenance, device, precision, scan)
-        self._network.head.to(memory_format=torch.channels_last)  # the layout that tensor cores work in
         config, device = self.config, self._device
         on_gpu = device.type == "cuda"
         cells = config.search_size // config.patch

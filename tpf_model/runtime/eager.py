@@ -13,7 +13,7 @@ from tpf_model.selective_scan import resolve_backend
 
 
 class EagerSession(SessionInParts):
-    """A `TPFSession` over a `TPFNetwork`, which it takes over: moved to `device`, in eval mode.
+    """A `TPFSession` over a `TPFNetwork`, which it takes over: moved to `device`, in eval mode, changed to be faster.
 
     precision: "auto", or a key of PRECISIONS; one below float32 stores the weights of the encoder's and the head's
     matrix products in it. The fusion, with its long scan, stays in float32.
@@ -33,6 +33,8 @@ class EagerSession(SessionInParts):
         precision = resolve_precision(precision, self._device)
         self._dtype = PRECISIONS[precision]
         network = network.eval()
+        parameters = count_parameters(network)
+        self._optimise(network)
         # Before the move, so that the device never holds the larger ones.
         reduce_precision(network, self._dtype)
         self._network = network.to(self._device)
@@ -44,8 +46,13 @@ class EagerSession(SessionInParts):
             precision=precision,
             device=_device_name(self._device),
             weights=provenance,
-            parameters=count_parameters(network),
+            parameters=parameters,
         )
+
+    def _optimise(self, network: TPFNetwork) -> None:
+        """What is faster and computes the same."""
+        network.head.fold_norms()
+        network.head.to(memory_format=torch.channels_last)  # as its features are; and tensor cores work in it
 
     @torch.inference_mode()
     def fuse(self, visible: np.ndarray, thermal: np.ndarray) -> Tensor:

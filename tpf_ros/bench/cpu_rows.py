@@ -8,7 +8,7 @@ from tpf_model.timing.stages import time_stages
 from tpf_model.timing.threads import pinned_threads
 from tpf_ros.bench.conditions import Conditions
 from tpf_ros.bench.row import Measured, NotMeasured, Results, Target
-from tpf_ros.bench.sessions import EAGER, INT8, encoder_call, frame_call, open_here
+from tpf_ros.bench.sessions import INT8, encoder_call, frame_call, open_here, open_plain
 
 ADAPTER = (
     Target("cpu.adapter_against_eager", "tiny's fusion adapter: eager blocked PyTorch's time / ours", "x", ">=", 10),
@@ -37,15 +37,16 @@ _OURS = "PyTorch, our kernel"
 
 def measure_adapter(conditions: Conditions) -> Results:
     """The adapter where it runs, between the other stages of real frames, with the images' way from 8 bit."""
-    device, ways = conditions.cpu(), {_PLAIN: EAGER, _OURS: {"runtime": "eager", "scan": "native"}}
+    device = conditions.cpu()
     with pinned_threads(conditions.threads):
-        sessions = {name: open_here("tiny", "cpu", conditions, **how) for name, how in ways.items()}
+        ours = open_here("tiny", "cpu", conditions, runtime="eager", scan="native")
+        sessions = {_PLAIN: open_plain("tiny", "cpu", conditions), _OURS: ours}
         calls = {name: frame_call(session) for name, session in sessions.items()}
         rounds = [
             {name: time_stages(sessions[name], call, "cpu", _FRAMES) for name, call in calls.items()}
             for _ in range(conditions.rounds[0])
         ]
-    adapter = {name: np.array([np.median(stages[name]["fuse"]) for stages in rounds]) for name in ways}
+    adapter = {name: np.array([np.median(stages[name]["fuse"]) for stages in rounds]) for name in sessions}
     frame = np.array([np.median(sum(stages[_OURS].values())) for stages in rounds])
     parts = {f"adapter, {name} (ms)": 1e3 * float(np.median(seconds)) for name, seconds in adapter.items()}
     parts["frame, ours (ms)"] = 1e3 * float(np.median(frame))
@@ -56,9 +57,10 @@ def measure_adapter(conditions: Conditions) -> Results:
 def measure_frame(conditions: Conditions) -> Results:
     """`tiny` in floating point, by the fastest of our ways, and in 8 bit, which costs accuracy: rows of their own."""
     device = conditions.cpu()
-    calls, refused = {}, {}
+    refused = {}
     with pinned_threads(conditions.threads):
-        for name, how in {_PLAIN: EAGER, **_FLOATING, _INT8: INT8}.items():
+        calls = {_PLAIN: frame_call(open_plain("tiny", "cpu", conditions))}
+        for name, how in {**_FLOATING, _INT8: INT8}.items():
             try:
                 calls[name] = frame_call(open_here("tiny", "cpu", conditions, **how))
             except NotMeasured as reason:
@@ -87,7 +89,7 @@ def measure_int8(conditions: Conditions) -> Results:
             try:
                 calls = {
                     _INT8: encoder_call(open_here(model, "cpu", conditions, **INT8)),
-                    _PLAIN: encoder_call(open_here(model, "cpu", conditions, **EAGER)),
+                    _PLAIN: encoder_call(open_plain(model, "cpu", conditions)),
                 }
             except NotMeasured as reason:
                 results[target.name] = reason

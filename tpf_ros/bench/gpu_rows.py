@@ -19,7 +19,7 @@ from tpf_model.timing.spread import Spread
 from tpf_model.weights import save_network
 from tpf_ros.bench.conditions import Conditions
 from tpf_ros.bench.row import Measured, NotMeasured, Results, Target
-from tpf_ros.bench.sessions import EAGER, SEARCH_SIZE, adapter_call, frame_call, label, open_here
+from tpf_ros.bench.sessions import SEARCH_SIZE, adapter_call, frame_call, label, open_here, open_plain
 from tpf_ros.child_process import ChildProcess
 
 ADAPTER = (
@@ -103,7 +103,7 @@ def measure_frame(conditions: Conditions) -> Results:
     sessions = {
         "ours": ours,
         "mean instead of the adapter": _open_without_adapter(device, conditions),
-        "eager": open_here("base", device, conditions, **EAGER),
+        "eager": open_plain("base", device, conditions),
     }
     calls = {name: frame_call(session) for name, session in sessions.items()}
     times = time_side_by_side(calls, device, conditions.seconds, conditions.rounds)

@@ -7,31 +7,50 @@ import torch
 
 from tpf_model.config import AUTO
 from tpf_model.fusion import PixelFusionAdapter
+from tpf_model.network import TPFNetwork
 from tpf_model.runtime import TPFSession, open_session
 from tpf_model.runtime.cuda_graph import capture
+from tpf_model.runtime.eager import EagerSession
 from tpf_model.runtime.in_parts import SessionInParts
 from tpf_model.runtime.precision import full_float32
 from tpf_model.selective_scan import resolve_backend
 from tpf_model.tracker import Tracker
-from tpf_model.weights import RANDOM, shipped_weights
+from tpf_model.weights import RANDOM, load_network, shipped_weights
 from tpf_ros.bench.conditions import Conditions
 from tpf_ros.bench.row import NotMeasured
 from tpf_ros.bench.scene import BOX, make_scene
 
 SEARCH_SIZE = 256  # pixels, of every variant
-# What all are compared with: PyTorch as it is, without compiled kernels or a lower precision.
-EAGER = {"runtime": "eager", "precision": "float32", "scan": "blocked"}
+_PLAIN_SCAN = "blocked"
 INT8 = {"runtime": "onnx", "precision": "int8"}
 
 
 def open_here(model: str, device: torch.device | str, conditions: Conditions, **choices) -> TPFSession:
     """`open_session`, untrained where no weights ship; NotMeasured where it cannot run here."""
     if model != AUTO:
-        choices.setdefault("weights", None if shipped_weights(model).is_file() else RANDOM)
+        choices.setdefault("weights", _weights(model))
     try:
         return open_session(model, str(device), threads=conditions.threads, **choices)
     except ValueError as error:
         raise NotMeasured(str(error)) from error
+
+
+class PlainSession(EagerSession):
+    """What all are compared with: PyTorch and the network as they are, no compiled kernels, no lower precision."""
+
+    def _optimise(self, network: TPFNetwork) -> None:
+        pass
+
+
+def open_plain(model: str, device: torch.device | str, conditions: Conditions) -> TPFSession:
+    """A `PlainSession`, untrained where no weights ship."""
+    torch.set_num_threads(conditions.threads)
+    network, provenance = load_network(model, _weights(model), _PLAIN_SCAN, str(device))
+    return PlainSession(network, provenance, device, "float32", _PLAIN_SCAN)
+
+
+def _weights(model: str) -> str | None:
+    return None if shipped_weights(model).is_file() else RANDOM
 
 
 def frame_call(session: TPFSession) -> Callable[[], object]:
