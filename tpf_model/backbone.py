@@ -24,7 +24,7 @@ class Attention(nn.Module):
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
         # The usual scale, spelt out: an export has it as a constant then, not as a computation over shapes.
         scale = (width // self.heads) ** -0.5
-        out = _attend(query[:, :, -keep:], key, value, scale)
+        out = attend(query[:, :, -keep:], key, value, scale)
         return self.proj(out.transpose(1, 2).flatten(2))
 
 
@@ -102,11 +102,14 @@ class VisionTransformer(nn.Module):
         return self.norm(x[:, -search.shape[1] :])
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """Scaled dot product attention."""
+def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """Scaled dot product attention of (B, heads, L, C) queries over as many keys and values, of one type."""
     if query.dtype is torch.bfloat16 and query.device.type == "cpu":
-        # PyTorch's fused kernel is slower there than in float32; its plain products take little more than half as long.
-        return (query * scale @ key.transpose(-2, -1)).softmax(dim=-1) @ value
+        # PyTorch's fused kernel is slower there than in float32; its plain products take little more than half as long,
+        # but round the products of queries and keys. What all keys have in common changes nothing but makes those
+        # large, and is large itself (SageAttention, Zhang et al. 2024).
+        own = key - key.mean(dim=-2, keepdim=True)
+        return (query * scale @ own.transpose(-2, -1)).softmax(dim=-1) @ value
     return F.scaled_dot_product_attention(query, key, value, scale=scale)
 
 
