@@ -65,6 +65,7 @@ def assert_same(ours, eager, crop, pixels=0.1):
     """pixels: of the image, by which the boxes may differ."""
     assert np.abs(np.subtract(ours.box, eager.box)).max() * crop.side < pixels
     assert ours.score == pytest.approx(eager.score, abs=2e-3)
+    np.testing.assert_allclose(ours.scores, eager.scores, atol=2e-3)
     assert (ours.fused - eager.fused).abs().max() < 2 / 255
 
 

@@ -12,7 +12,7 @@ def add_tracker_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--no-adaptation",
         action="store_true",
-        help="our trackers without the correlation filter and the calibration of the size, as published",
+        help="our trackers without correlation filter, calibration of the size, and look-alikes' paths, as published",
     )
     group.add_argument("--runtime", choices=RUNTIMES, default="auto", help="of our trackers (default: %(default)s)")
     group.add_argument(
