@@ -44,7 +44,7 @@ def exchange(paths, in_front, hidden=HIDDEN, frames=60, patience=60, also=None, 
 
 
 def mirrored(paths, frames):
-    """Someone who is to be seen in `frames`, where the target is if the box is on the rival, but it is on the target."""
+    """Who is to be seen in `frames` where the target is if the box is on the rival; but it is on the target."""
 
     def also(frame):
         target, rival = paths(frame)
