@@ -30,7 +30,7 @@ _STRAIGHT = 0.15  # ... and how far off it they lie at most, root mean square
 _GONE = 3  # frames without a rival whose line runs into the target: they have met
 _APART = 0.6  # how far apart their lines must be before anything is said
 _SURE = 3  # frames that must say the same
-_STEPS = np.array((-1.0, 0.0, 1.0))
+_STEPS = np.array((-1.0, 0.0, 1.0))  # cells, to those around a peak
 
 
 class Path:

@@ -33,9 +33,9 @@ def exchange(paths, in_front, hidden=HIDDEN, frames=60, patience=60, also=None, 
         boxes = paths(frame)
         on = in_front if frame in hidden else on
         box = box if frame in doubt else boxes[on]
-        others = [other for other in boxes if other is not boxes[on] and frame not in hidden]
-        others += also(frame) if also else []
-        peaks = [*(peak(boxes[on]) for _ in (on,) if frame not in doubt), *(peak(other, score) for other in others)]
+        peaks = [] if frame in doubt else [peak(boxes[on])]
+        peaks += [] if frame in hidden else [peak(boxes[1 - on], score)]
+        peaks += [peak(other, score) for other in also(frame)] if also else []
         peaks = [(value, where + random.normal(0, jitter, 2)) for value, where in peaks]
         target = rivals.observe(box, 0.5, frame not in doubt, peaks, patience)
         if target is not None:

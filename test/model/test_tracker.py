@@ -457,7 +457,14 @@ def test_a_refused_box_leaves_the_running_target_alone():
 
 
 @pytest.mark.parametrize(
-    "name, value", [("coast_score", 1.5), ("template_interval", 0), ("lost_widening", 0.5), ("recover_score", 0.1)]
+    "name, value",
+    [
+        ("coast_score", 1.5),
+        ("crossing_frames", -1),
+        ("template_interval", 0),
+        ("lost_widening", 0.5),
+        ("recover_score", 0.1),
+    ],
 )
 def test_bad_settings_are_refused_by_name(name, value):
     with pytest.raises(ValueError, match=f"tracker.{name} is {value}"):

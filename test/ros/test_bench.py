@@ -8,12 +8,14 @@ from pathlib import Path
 
 import cv2
 import pytest
+from torch.nn import BatchNorm2d
 
 from tpf_ros import cli
 from tpf_ros.bench import accuracy_rows, command, suite
 from tpf_ros.bench.conditions import Conditions
 from tpf_ros.bench.report import BEGIN, END
 from tpf_ros.bench.row import Measured, NotMeasured, Target, to_json
+from tpf_ros.bench.sessions import open_here, open_plain
 
 CLIP = Path(__file__).parents[1] / "data/0117_1620"
 KEYS = ["name", "value", "unit", "target", "passed", "device"]
@@ -60,6 +62,12 @@ def test_rows_of_the_cpu_are_measured(rows):
     stages = rows["cpu.adapter_share"]["parts"]
     assert 0 < stages["adapter, PyTorch, our kernel (ms)"] < stages["frame, ours (ms)"]
     assert rows["start.cpu"]["value"] > 0
+
+
+def test_ours_is_compared_with_a_network_to_which_nothing_was_done():
+    sessions = open_plain("tiny", "cpu"), open_here("tiny", "cpu", Conditions(), runtime="eager")
+    plain, ours = (any(isinstance(module, BatchNorm2d) for module in session._network.modules()) for session in sessions)
+    assert plain and not ours
 
 
 def test_everything_that_runs_here_is_as_exact_as_wanted(rows):

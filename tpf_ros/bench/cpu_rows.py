@@ -40,7 +40,7 @@ def measure_adapter(conditions: Conditions) -> Results:
     device = conditions.cpu()
     with pinned_threads(conditions.threads):
         ours = open_here("tiny", "cpu", conditions, runtime="eager", scan="native")
-        sessions = {_PLAIN: open_plain("tiny", "cpu", conditions), _OURS: ours}
+        sessions = {_PLAIN: open_plain("tiny", "cpu"), _OURS: ours}
         calls = {name: frame_call(session) for name, session in sessions.items()}
         rounds = [
             {name: time_stages(sessions[name], call, "cpu", _FRAMES) for name, call in calls.items()}
@@ -59,7 +59,7 @@ def measure_frame(conditions: Conditions) -> Results:
     device = conditions.cpu()
     refused = {}
     with pinned_threads(conditions.threads):
-        calls = {_PLAIN: frame_call(open_plain("tiny", "cpu", conditions))}
+        calls = {_PLAIN: frame_call(open_plain("tiny", "cpu"))}
         for name, how in {**_FLOATING, _INT8: INT8}.items():
             try:
                 calls[name] = frame_call(open_here("tiny", "cpu", conditions, **how))
@@ -72,11 +72,10 @@ def measure_frame(conditions: Conditions) -> Results:
     def rate(name: str) -> Measured | NotMeasured:
         return refused.get(name) or Measured(Spread.of(1 / times.seconds[name]), f"{device}: {name}", parts)
 
-    def ratio(above: str, below: str) -> Measured | NotMeasured:
-        missing = refused.get(above) or refused.get(below)
-        return missing or Measured(times.ratio(above, below), f"{device}: {below}", parts)
+    def against_plain(name: str) -> Measured | NotMeasured:
+        return refused.get(name) or Measured(times.ratio(_PLAIN, name), f"{device}: {name}", parts)
 
-    results = rate(ours), ratio(_PLAIN, ours), rate(_INT8), ratio(_PLAIN, _INT8)
+    results = rate(ours), against_plain(ours), rate(_INT8), against_plain(_INT8)
     return dict(zip((target.name for target in FRAME), results, strict=True))
 
 
@@ -89,7 +88,7 @@ def measure_int8(conditions: Conditions) -> Results:
             try:
                 calls = {
                     _INT8: encoder_call(open_here(model, "cpu", conditions, **INT8)),
-                    _PLAIN: encoder_call(open_plain(model, "cpu", conditions)),
+                    _PLAIN: encoder_call(open_plain(model, "cpu")),
                 }
             except NotMeasured as reason:
                 results[target.name] = reason

@@ -103,7 +103,7 @@ def measure_frame(conditions: Conditions) -> Results:
     sessions = {
         "ours": ours,
         "mean instead of the adapter": _open_without_adapter(device, conditions),
-        "eager": open_plain("base", device, conditions),
+        "eager": open_plain("base", device),
     }
     calls = {name: frame_call(session) for name, session in sessions.items()}
     times = time_side_by_side(calls, device, conditions.seconds, conditions.rounds)

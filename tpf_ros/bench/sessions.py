@@ -21,7 +21,6 @@ from tpf_ros.bench.row import NotMeasured
 from tpf_ros.bench.scene import BOX, make_scene
 
 SEARCH_SIZE = 256  # pixels, of every variant
-_PLAIN_SCAN = "blocked"
 INT8 = {"runtime": "onnx", "precision": "int8"}
 
 
@@ -42,11 +41,10 @@ class PlainSession(EagerSession):
         pass
 
 
-def open_plain(model: str, device: torch.device | str, conditions: Conditions) -> TPFSession:
-    """A `PlainSession`, untrained where no weights ship."""
-    torch.set_num_threads(conditions.threads)
-    network, provenance = load_network(model, _weights(model), _PLAIN_SCAN, str(device))
-    return PlainSession(network, provenance, device, "float32", _PLAIN_SCAN)
+def open_plain(model: str, device: torch.device | str) -> TPFSession:
+    """A `PlainSession`, untrained where no weights ship; it runs on as many threads as PyTorch is set to."""
+    scan = "blocked"
+    return PlainSession(*load_network(model, _weights(model), scan, str(device)), device, "float32", scan)
 
 
 def _weights(model: str) -> str | None:
