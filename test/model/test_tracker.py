@@ -367,10 +367,12 @@ def test_what_a_lost_target_met_is_forgotten():
     tracker.init(scene(passing(20)[0]), passing(20)[0])
     for frame in range(21, 40):  # the two meet
         tracker.track(scene(*passing(frame)[: 1 if frame >= 32 else 2]))
-    for _ in range(CONFIG.lost_after + 1):
+    for _ in range(30):  # until their lines have led them apart again
         tracker.track(scene())
     found = passing(39)[0]
     other = moved(42, 0, found)
+    for _ in range(10):  # what cannot be believed to be it does not become it by its place
+        assert tracker.track(scene(other, score=0.4)).state is State.LOST
     for _ in range(40):  # without the one and with another on its other side
         estimate = tracker.track(scene(found, other))
     assert estimate.state is State.TRACKING and iou(estimate.box, found) > 0.8
