@@ -105,9 +105,9 @@ class VisionTransformer(nn.Module):
 def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     """Scaled dot product attention of (B, heads, L, C) queries over as many keys and values, of one type."""
     if query.dtype is torch.bfloat16 and query.device.type == "cpu":
-        # PyTorch's fused kernel is slower than in float32 there (without AMX). Plain products take little more than half
-        # as long, but round what the softmax is of, and the more the larger it is. What all keys have in common makes it
-        # large and changes nothing (SageAttention, Zhang et al. 2024).
+        # PyTorch's fused kernel is slower than in float32 there (without AMX). Plain products take little more than
+        # half as long, but round what the softmax is of, and the more the larger it is. What all keys have in common
+        # makes it large and changes nothing (SageAttention, Zhang et al. 2024).
         own = key - key.mean(dim=-2, keepdim=True)
         return (query * scale @ own.transpose(-2, -1)).softmax(dim=-1) @ value
     return F.scaled_dot_product_attention(query, key, value, scale=scale)
