@@ -16,7 +16,6 @@ from torch import Tensor
 
 from tpf_model.boxes import Box
 
-_SHRINK = 2  # pixels of a crop's side that become one, before edges are looked for
 _CELL = 8  # pixels of a cell's side: the target is some eight cells wide
 _DIRECTIONS = 8  # of the edges that are told apart
 _DEVIATION = 1.6  # cells of the wanted response, a Gaussian
@@ -64,16 +63,16 @@ def recentred(box: Tensor, response: Tensor) -> Tensor:
     their nearness. Where there is no response the box stays.
     """
     cells = len(response)
-    column, row = _away(box, cells)
-    near_x, near_y = (torch.exp(-0.5 * (away / _REACH).square()) for away in (column, row))
+    away = _away(box, cells)
+    near_x, near_y = torch.exp(away.square() * (-0.5 / _REACH**2))
     weights = (_relative(response) - _FLOOR).clamp(min=0) ** _SHARPNESS * torch.outer(near_y, near_x)
-    moments = torch.stack(((weights.sum(dim=0) * column).sum(), (weights.sum(dim=1) * row).sum())) / cells
+    moments = (torch.stack((weights.sum(dim=0), weights.sum(dim=1))) * away).sum(dim=1) / cells
     return torch.cat((box[:2] + moments / weights.sum().clamp(min=1e-6), box[2:]))
 
 
 def response_at(box: Tensor, response: Tensor) -> Tensor:
     """The best response within a cell of the centre of `box` (4,), in fractions of the crop; 0 outside the crop."""
-    column, row = (away.abs() <= 1.5 for away in _away(box, len(response)))
+    column, row = _away(box, len(response)).abs() <= 1.5
     return torch.where(row[:, None] & column, response, 0).max()
 
 
@@ -97,19 +96,21 @@ def first_filter(spectrum: Tensor, box: Box) -> CorrelationFilter:
     x, y, width, height = (value * cells for value in box)
     bump = torch.outer(_bump(cells, y + height / 2, device), _bump(cells, x + width / 2, device))
     target = torch.outer(_within(cells, height / 2, device), _within(cells, width / 2, device))
+    energy = torch.linalg.vecdot(spectrum, spectrum, dim=0).real
+    scale = energy.mean().clamp(min=1e-6).rsqrt()  # of an image without edges, all is 0
+    # With a mean of 1 the penalties are plain numbers.
+    spectrum, energy = spectrum * scale, energy * scale.square()
     mirrored = spectrum.conj()
     wanted = torch.fft.rfft2(bump) * mirrored
-    energy = spectrum.abs().square().sum(dim=0)
-    mean = energy.mean().clamp(min=1e-6)  # of an image without edges, all is 0
-    limited = _cut(wanted / (energy + _RIDGE * mean), target)
+    limited = _cut(wanted * (energy + _RIDGE).reciprocal(), target)
     multiplier = torch.zeros_like(limited)
-    for penalty in (_PENALTY * _GROWTH**step * mean for step in range(_STEPS)):
-        asked = wanted + penalty * limited - multiplier
+    for penalty in (_PENALTY * _GROWTH**step for step in range(_STEPS)):
+        asked = torch.add(limited, wanted - multiplier, alpha=1 / penalty)
         # Only the channels' sum is wanted: their normal equations have rank one (Sherman and Morrison, 1950).
-        free = (asked - mirrored * (spectrum * asked).sum(dim=0) / (energy + penalty)) / penalty
-        limited = _cut(penalty * free + multiplier, target) / (penalty + _RIDGE * mean)
-        multiplier = multiplier + penalty * (free - limited)
-    return CorrelationFilter(limited)
+        free = asked - mirrored * ((spectrum * asked).sum(dim=0) / (energy + penalty))
+        limited = _cut(torch.add(free, multiplier, alpha=1 / penalty), target) * (penalty / (penalty + _RIDGE))
+        multiplier = torch.add(multiplier, free - limited, alpha=penalty)
+    return CorrelationFilter(limited * scale)
 
 
 def _cut(transfer: Tensor, target: Tensor) -> Tensor:
@@ -121,23 +122,29 @@ def _relative(response: Tensor) -> Tensor:
     return response / response.max().clamp(min=1e-6)
 
 
-def _away(box: Tensor, cells: int) -> tuple[Tensor, Tensor]:
-    """How far each column's and each row's middle is from the centre of `box`, in cells."""
-    middles = torch.arange(cells, device=box.device) + 0.5
-    return tuple(middles - (box[axis] + box[axis + 2] / 2) * cells for axis in (0, 1))
+def _away(box: Tensor, cells: int) -> Tensor:
+    """How far each column's and each row's middle is from the centre of `box`, in cells: (2, cells)."""
+    middles = torch.arange(0.5, cells, device=box.device)
+    return middles - torch.add(box[:2], box[2:], alpha=0.5)[:, None] * cells
 
 
 def _describe(fused: Tensor) -> Tensor:
     """Edges by direction, evened out over neighbouring cells, and colour: (C, N, N), fading out towards the border."""
-    image = F.avg_pool2d(fused.clamp(0, 1)[None], _SHRINK)
+    image = _halved(fused.clamp(0, 1)[None])
     across = F.conv2d(image.mean(dim=1, keepdim=True), _derivatives(image.device), padding=1)
     edges = torch.cat((across, -across), dim=1).relu()
-    edges = F.avg_pool2d(edges, _CELL // _SHRINK)
+    edges = F.avg_pool2d(edges, _CELL // 2)
     strength = edges.square().sum(dim=1, keepdim=True).sqrt()
     edges = edges / (F.avg_pool2d(strength, 3, stride=1, padding=1) + 0.01)
-    cells = torch.cat((edges.clamp(max=1), F.avg_pool2d(image, _CELL // _SHRINK)), dim=1)[0]
+    cells = torch.cat((edges.clamp(max=1), F.avg_pool2d(image, _CELL // 2)), dim=1)[0]
     fade = torch.hann_window(cells.shape[1] + 2, periodic=False, device=cells.device)[1:-1]
     return (cells - cells.mean(dim=(1, 2), keepdim=True)) * torch.outer(fade, fade)
+
+
+def _halved(image: Tensor) -> Tensor:
+    """The mean of each 2 x 2 pixels, some four times as fast as PyTorch's pooling on a CPU."""
+    rows = image[..., ::2, :] + image[..., 1::2, :]
+    return (rows[..., ::2] + rows[..., 1::2]) / 4
 
 
 def _derivatives(device: torch.device) -> Tensor:

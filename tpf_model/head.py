@@ -21,7 +21,7 @@ class Prediction:
 
 
 class CentreHead(nn.Module):
-    """Three convolutional branches over the search features (OSTrack's centre head)."""
+    """Three convolutional branches over the search features (B, C, G, G): OSTrack's centre head."""
 
     def __init__(self, width: int, channels: int):
         super().__init__()
@@ -39,8 +39,43 @@ class CentreHead(nn.Module):
                     branch[place - 1], branch[place] = fuse_conv_bn_eval(branch[place - 1], module), nn.Identity()
 
     def forward(self, features: Tensor) -> Prediction:
-        """features: (B, C, G, G)."""
         return Prediction(_bounded(self.score(features)), _bounded(self.size(features)), self.offset(features))
+
+
+class MergedHead(nn.Module):
+    """The same function as a `CentreHead` whose norms are folded: its branches side by side, a convolution a layer.
+
+    Most are so small that a CPU takes longer to call them than to compute them.
+    """
+
+    def __init__(self, head: CentreHead):
+        super().__init__()
+        layers = []
+        for side_by_side in zip(head.score, head.size, head.offset):
+            if isinstance(side_by_side[0], nn.Conv2d):
+                layers.append(_merge(side_by_side, same_input=not layers))
+            elif isinstance(side_by_side[0], nn.ReLU):
+                layers.append(side_by_side[0])
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, features: Tensor) -> Prediction:
+        score, size, offset = self.layers(features).chunk(3, dim=1)
+        return Prediction(_bounded(score[:, :1]), _bounded(size), offset)
+
+
+@torch.no_grad()
+def _merge(convolutions: tuple[nn.Conv2d, ...], same_input: bool) -> nn.Conv2d:
+    """One convolution for several; each has as many outputs as that of them with the most, the last ones being 0."""
+    first, count = convolutions[0], len(convolutions)
+    most = max(one.out_channels for one in convolutions)
+    inputs = first.in_channels * (1 if same_input else count)
+    merged = nn.Conv2d(inputs, most * count, first.kernel_size, padding=first.padding, groups=inputs // first.in_channels)
+    for parameter in merged.parameters():
+        parameter.zero_()
+    for place, one in enumerate(convolutions):
+        merged.weight[place * most :][: one.out_channels] = one.weight
+        merged.bias[place * most :][: one.out_channels] = one.bias
+    return merged
 
 
 def _branch(width: int, channels: int, outputs: int) -> nn.Sequential:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tpf_model.config import load_variant
+from tpf_model.head import MergedHead
 from tpf_model.network import TPFNetwork, count_parameters
 from tpf_model.weights import load_network
 
@@ -63,12 +64,14 @@ def test_addition_is_the_mean_and_has_no_parameters():
 
 
 @torch.no_grad()
-def test_a_head_with_folded_norms_is_the_same_function():
+def test_a_head_with_folded_norms_and_one_of_merged_branches_are_the_same_function():
     network = load_network("tiny")[0].eval()
     features = network.encode(*crops(network.config))
     expected = network.predict(features)
     network.head.fold_norms()
-    found = network.predict(features)
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
-    for name in ("score", "size", "offset"):
-        torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-4, atol=1e-5)
+    for head in (network.head, MergedHead(network.head)):
+        network.head = head
+        found = network.predict(features)
+        for name in ("score", "size", "offset"):
+            torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-4, atol=1e-5)

@@ -8,6 +8,7 @@ from tpf_model.registration import Registration
 from tpf_model.runtime import fused_to_image, open_session
 from tpf_model.runtime.cuda_graph import CudaGraphSession
 from tpf_model.runtime.eager import EagerSession
+from tpf_model.runtime.packed_linear import can_pack
 from tpf_model.runtime.precision import resolve_precision
 from tpf_model.weights import WeightsError, load_network
 from torch import nn
@@ -58,7 +59,11 @@ def test_the_same_inputs_give_the_same_bits(session):
         assert np.array_equal(first, again) and np.array_equal(first, elsewhere)
 
 
-def test_bfloat16_is_close_to_float32(session):
+@pytest.mark.parametrize("packs", [True, False], ids=["packed", "not packed"])
+def test_bfloat16_is_close_to_float32(session, packs, monkeypatch):
+    if packs and not can_pack():
+        pytest.skip("this CPU does not multiply in bfloat16")
+    monkeypatch.setattr("tpf_model.runtime.eager.can_pack", lambda: packs)
     reduced = open_session("tiny", device="cpu", weights="random", precision="bfloat16")
     assert reduced.info.precision == "bfloat16"
     assert torch.equal(reduced.fuse(VISIBLE, THERMAL), session.fuse(VISIBLE, THERMAL))
@@ -99,8 +104,8 @@ def test_float32_convolutions_are_not_left_to_tf32_and_the_setting_is_given_back
             assert convolves_in_tf32() and torch.backends.cudnn.allow_tf32
     finally:
         hook.remove()
-    # Stems, decoder and patches of template and search, the head's 15, and those of the image that is fused alone.
-    assert seen == [False] * 2 * (4 + 4 + 15 + 3)
+    # Stems and decoder of template and search, the head's 5, and those of the image that is fused alone.
+    assert seen == [False] * 2 * (3 + 3 + 5 + 3)
 
 
 def test_the_newer_setting_of_convolutions_may_be_in_use(session):

@@ -4,9 +4,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tpf_model.head import MergedHead
 from tpf_model.network import TPFNetwork, count_parameters
 from tpf_model.runtime.fuse import fuse_images
 from tpf_model.runtime.in_parts import SessionInParts
+from tpf_model.runtime.packed_linear import can_pack, pack_linear_layers
 from tpf_model.runtime.precision import PRECISIONS, full_float32, products_in, reduce_precision, resolve_precision
 from tpf_model.runtime.session import SessionInfo
 from tpf_model.selective_scan import resolve_backend
@@ -38,6 +40,7 @@ class EagerSession(SessionInParts):
         # Before the move, so that the device never holds the larger ones.
         reduce_precision(network, self._dtype)
         self._network = network.to(self._device)
+        self._pack(network)
         self.config = network.config
         self.info = SessionInfo(
             model=network.config.name,
@@ -51,8 +54,15 @@ class EagerSession(SessionInParts):
 
     def _optimise(self, network: TPFNetwork) -> None:
         """What is faster and computes the same."""
+        network.encoder.fold()
         network.head.fold_norms()
+        if self._device.type == "cpu":
+            network.head = MergedHead(network.head)
         network.head.to(memory_format=torch.channels_last)  # as its features are; and tensor cores work in it
+
+    def _pack(self, network: TPFNetwork) -> None:
+        if self._dtype is torch.bfloat16 and self._device.type == "cpu" and can_pack():
+            pack_linear_layers(network.encoder)
 
     @torch.inference_mode()
     def fuse(self, visible: np.ndarray, thermal: np.ndarray) -> Tensor:

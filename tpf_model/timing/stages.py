@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from tpf_model.head import CentreHead
+from tpf_model.head import CentreHead, MergedHead
 from tpf_model.runtime import TPFSession
 from tpf_model.runtime.in_parts import SessionInParts
 
@@ -60,7 +60,7 @@ def _reading(session: SessionInParts, clock: _Clock) -> Iterator[None]:
     """The clock is read around the session's parts, and where a head of PyTorch's begins."""
 
     def read_at_head(module, _inputs) -> None:
-        if isinstance(module, CentreHead):
+        if isinstance(module, (CentreHead, MergedHead)):
             clock.read("head begins")
 
     hook = register_module_forward_pre_hook(read_at_head)
