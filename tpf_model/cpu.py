@@ -8,6 +8,11 @@ def cpu_flags() -> set[str]:
     return set((cpu_field("flags") or cpu_field("Features")).split())  # x86, ARM
 
 
+def multiplies_in_bfloat16() -> bool:
+    """Whether there are instructions for it: otherwise it is slower than float32."""
+    return bool(cpu_flags() & {"avx512_bf16", "amx_bf16"})
+
+
 def cpu_field(name: str) -> str:
     """The first such field, empty where there is none."""
     try:

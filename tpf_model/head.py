@@ -68,8 +68,9 @@ def _merge(convolutions: tuple[nn.Conv2d, ...], same_input: bool) -> nn.Conv2d:
     """One convolution for several; each has as many outputs as that of them with the most, the last ones being 0."""
     first, count = convolutions[0], len(convolutions)
     most = max(one.out_channels for one in convolutions)
-    inputs = first.in_channels * (1 if same_input else count)
-    merged = nn.Conv2d(inputs, most * count, first.kernel_size, padding=first.padding, groups=inputs // first.in_channels)
+    groups = 1 if same_input else count
+    inputs = first.in_channels * groups
+    merged = nn.Conv2d(inputs, most * count, first.kernel_size, padding=first.padding, groups=groups)
     for parameter in merged.parameters():
         parameter.zero_()
     for place, one in enumerate(convolutions):

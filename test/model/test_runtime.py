@@ -77,7 +77,7 @@ def test_bfloat16_is_close_to_float32(session, packs, monkeypatch):
 )
 def test_a_cpu_without_bfloat16_keeps_to_float32_by_any_pytorch(monkeypatch, flags, precision):
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)  # PyTorch 2.4 has none
-    monkeypatch.setattr("tpf_model.runtime.precision.cpu_flags", lambda: flags)
+    monkeypatch.setattr("tpf_model.cpu.cpu_flags", lambda: flags)
     assert resolve_precision("auto", torch.device("cpu")) == precision
 
 

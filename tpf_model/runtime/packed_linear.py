@@ -1,14 +1,14 @@
 """Linear layers in bfloat16 on a CPU, with weights that lie as oneDNN's kernels read them.
 
-PyTorch gives oneDNN the weights as they are, and it rearranges them in each call, on one thread. Here that is done once,
-by the operators that `torch.compile` uses for it, which have no public name.
+PyTorch gives oneDNN the weights as they are, and it rearranges them in each call, on one thread. Here that is done
+once, by the operators that `torch.compile` uses for it, which have no public name.
 """
 
 import torch
 from torch import Tensor, nn
 
 from tpf_model.backbone import VisionTransformer
-from tpf_model.cpu import cpu_flags
+from tpf_model.cpu import multiplies_in_bfloat16
 
 
 class PackedLinear(nn.Module):
@@ -27,8 +27,8 @@ class PackedLinear(nn.Module):
 
 def can_pack() -> bool:
     """Whether this CPU multiplies in bfloat16 by itself, and this PyTorch has the operators."""
-    multiplies = bool(cpu_flags() & {"avx512_bf16", "amx_bf16"})
-    return multiplies and all(hasattr(torch.ops.mkldnn, name) for name in ("_reorder_linear_weight", "_linear_pointwise"))
+    operators = "_reorder_linear_weight", "_linear_pointwise"
+    return multiplies_in_bfloat16() and all(hasattr(torch.ops.mkldnn, name) for name in operators)
 
 
 def pack_linear_layers(encoder: VisionTransformer) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from tpf_model.cpu import cpu_flags
+from tpf_model.cpu import multiplies_in_bfloat16
 from tpf_model.network import TPFNetwork
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -19,7 +19,7 @@ def resolve_precision(name: str, device: torch.device) -> str:
     if device.type == "cuda":
         with torch.cuda.device(device):  # the one that PyTorch asks
             return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-    return "bfloat16" if cpu_flags() & {"avx512_bf16", "amx_bf16"} else "float32"
+    return "bfloat16" if multiplies_in_bfloat16() else "float32"
 
 
 def reduce_precision(network: TPFNetwork, dtype: torch.dtype) -> None:

@@ -39,9 +39,9 @@ class Located:
     """Where a session sees the target in a searched crop.
 
     box: in fractions of the crop, which may leave 0..1. score: the plain classification score there, 0..1. scores:
-    those of all cells, (G, G) float32. fused: the crop fused, as `TPFSession.fuse` returns it. spectrum: `spectrum_of` it. Both stay as they are when the
-    session goes on. response: the correlation filter's at the box, see `response_at`. Without a filter the last two
-    are None.
+    those of all cells, (G, G) float32. fused: the crop fused, as `TPFSession.fuse` returns it. spectrum: `spectrum_of`
+    it. Both stay as they are when the session goes on. response: the correlation filter's at the box, see
+    `response_at`. Without a filter the last two are None.
     """
 
     box: Box
