@@ -13,6 +13,11 @@ def multiplies_in_bfloat16() -> bool:
     return bool(cpu_flags() & {"avx512_bf16", "amx_bf16"})
 
 
+def adds_8_bit_products() -> bool:
+    """Whether products of 8 bits are added without loss; other CPUs add two of them in 16 bits first."""
+    return bool(cpu_flags() & {"avx512_vnni", "avx_vnni", "asimddp"})
+
+
 def cpu_field(name: str) -> str:
     """The first such field, empty where there is none."""
     try:

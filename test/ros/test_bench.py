@@ -111,6 +111,20 @@ def test_accuracy_is_that_of_all_targets_of_the_clips(clip):
     assert accuracy_rows._mean_rate("tiny", {"runtime": "eager"}, conditions) == pytest.approx(rate)
 
 
+def test_accuracy_is_measured_from_many_starts(clip, monkeypatch):
+    monkeypatch.setattr(accuracy_rows, "_EVERY", 2)
+    monkeypatch.setattr(accuracy_rows, "_FRAMES", 3)
+    started = []
+    monkeypatch.setattr(accuracy_rows, "_rate", lambda file, settings, truth, start: started.append(start) or 50.0)
+    lines = (clip / "B.csv").read_text().splitlines()
+    first = int(lines[1].split(",")[0])
+    absent = [f"{first + number},0,0,0,0,0" for number in (5, 6, 7, 8)]
+    seen = [f"{first + number},9,9,20,20,1" for number in (9, 10)]
+    (clip / "B.csv").write_text("\n".join([*lines, *absent, *seen]) + "\n")
+    assert accuracy_rows._mean_rate("tiny", {"runtime": "eager"}, Conditions(clips=(clip,))) == 50
+    assert started == [first, first + 2], "the target is absent from the fifth frame on, or behind the last start"
+
+
 def test_the_success_rate_is_the_mean_over_the_thresholds():
     assert accuracy_rows.success_rate([1.0, 0.0, 0.5]) == pytest.approx(100 * (20 + 0 + 10) / 63)
 

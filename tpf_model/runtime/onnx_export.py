@@ -24,12 +24,12 @@ class _EncoderAndHead(nn.Module):
         return maps.score, maps.size, maps.offset.float()
 
 
-def export_onnx(network: TPFNetwork, provenance: dict, precision: str = "float32") -> bytes:
+def export_onnx(network: TPFNetwork, provenance: dict, precision: str = "float32", weight_bits: int = 7) -> bytes:
     """The bytes of the ONNX file of `network`, which is on the CPU and stays as it is.
 
     Inputs are three fused crops, template and dynamic (1, 3, T, T) and search (1, 3, S, S) in [0, 1]; outputs score
     (1, 1, G, G), size and offset (1, 2, G, G), see `head.py`; all float32, whatever is between them. precision: of
-    `onnx_file.PRECISIONS`; "int8" is that of `quantise_products`, the head stays in float32.
+    `onnx_file.PRECISIONS`; "int8" is that of `quantise_products`, which takes weight_bits, the head stays in float32.
 
     ValueError for another precision, or where the package onnx is missing or PyTorch too old.
     """
@@ -46,7 +46,7 @@ def export_onnx(network: TPFNetwork, provenance: dict, precision: str = "float32
         even = copy.deepcopy(network)
         even_out(even.encoder)
         model = onnx.load_from_string(_trace(even, torch.float32))
-        quantise_products(model)
+        quantise_products(model, weight_bits)
     model.producer_name = "tpf_model"
     fusion = pack_fusion(network.fusion)
     description = Description(network.config, provenance, count_parameters(network), precision, fusion)

@@ -1,7 +1,7 @@
 """Dynamic 8-bit quantisation of the encoder's matrix products.
 
-What ONNX Runtime's `quantize_dynamic` makes of them (per channel, reduced range), in a tenth of its time and without
-files: a session can then be opened from ordinary weights. It is more accurate where `even_out` has been before it.
+What ONNX Runtime's `quantize_dynamic` makes of them (per channel), in a tenth of its time and without files: a session
+can then be opened from ordinary weights. It is more accurate where `even_out` has been before it.
 """
 
 import numpy as np
@@ -10,8 +10,8 @@ from torch import nn
 
 from tpf_model.backbone import VisionTransformer
 
-# Weights are kept to 7 bits. CPUs without VNNI add two products of 8 bits in 16, which 255 * 64 * 2 just fits.
-_LARGEST = 64
+# By a weight's bits: CPUs without VNNI add two products in 16 bits, which 255 * 64 * 2 just fits.
+_LARGEST = {7: 64, 8: 127}
 
 
 @torch.no_grad()
@@ -35,10 +35,10 @@ def _even_out(norm: nn.LayerNorm, layer: nn.Linear) -> None:
     layer.weight *= factor
 
 
-def quantise_products(model) -> None:
+def quantise_products(model, weight_bits: int) -> None:
     """Change `model` (an onnx.ModelProto) in place: products by constant matrices are computed in 8 bits.
 
-    The constant is int8, symmetric, with a scale for each column. The other factor becomes uint8 with a scale and a
+    The constant is int8, symmetric, with a scale for each column; weight_bits: 7, for any CPU, or 8. The other factor becomes uint8 with a scale and a
     zero point of its present values. Products of two activations (attention) and convolutions stay as they are.
     """
     from onnx import helper, numpy_helper
@@ -56,7 +56,7 @@ def quantise_products(model) -> None:
             nodes.append(helper.make_node("DynamicQuantizeLinear", [x], done[x]))
         if weight not in quantised:
             quantised.add(weight)
-            values, scale = _quantise(numpy_helper.to_array(constants[weight]))
+            values, scale = _quantise(numpy_helper.to_array(constants[weight]), _LARGEST[weight_bits])
             graph.initializer.append(numpy_helper.from_array(values, f"{weight}_int8"))
             graph.initializer.append(numpy_helper.from_array(scale, f"{weight}_scale"))
         name, (x_values, x_scale, x_zero) = node.output[0], done[x]
@@ -72,7 +72,7 @@ def quantise_products(model) -> None:
     graph.node.extend(nodes)
 
 
-def _quantise(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _quantise(weight: np.ndarray, largest: int) -> tuple[np.ndarray, np.ndarray]:
     """(K, N) -> the same as int8, and the scale of each column (N,)."""
-    scale = np.maximum(np.abs(weight).max(0), np.finfo(np.float32).tiny) / _LARGEST
+    scale = np.maximum(np.abs(weight).max(0), np.finfo(np.float32).tiny) / largest
     return np.round(weight / scale).astype(np.int8), scale.astype(np.float32)
