@@ -46,15 +46,22 @@ def _history(provenance: dict) -> list[str]:
     lines = []
     for kind, origin in provenance.get("start", {}).items():
         if isinstance(origin, dict):
-            earlier = origin.get("provenance")
-            unknown = f"{kind}: {origin['file']}, {origin.get('source', 'unknown source')}"
-            lines += _history(earlier) if earlier else [unknown]
-    if "command" in provenance:
+            lines += _of_origin(kind, origin)
+    if "mean" in provenance:
+        histories = [_of_origin("mean of", origin) for origin in provenance["mean"]]
+        lines += [line for history in histories for line in history]
+        lines.append(f"`{provenance['command']}`: the mean of " + " and ".join(f"({run[-1]})" for run in histories))
+    elif "command" in provenance:
         settings = provenance["settings"]
         run = settings.get("run", settings)  # of weights made before there was such a group
         what = f"`{provenance['command']}` of {settings['model']}"
         lines.append(f"{what}, {provenance['step']} steps of {run['batch']} samples, seed {run['seed']}")
     return lines
+
+
+def _of_origin(kind: str, origin: dict) -> list[str]:
+    earlier = origin.get("provenance")
+    return _history(earlier) if earlier else [f"{kind}: {origin['file']}, {origin.get('source', 'unknown source')}"]
 
 
 def _scores(scores: dict) -> list[str]:
