@@ -9,6 +9,7 @@ import logging
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -36,14 +37,19 @@ _WEIGHTS = [
 def runs_native(adapter, images: Tensor) -> bool:
     """Whether the kernel can stand in for `adapter`'s forward pass on float `images`, or ones of uint8."""
     return (
-        adapter.scan in ("auto", "native")
-        and not torch.is_grad_enabled()
+        not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
-        and images.device.type == adapter.decoder.weight.device.type == "cpu"
+        and images.device.type == "cpu"
         and images.dtype in (torch.float32, torch.uint8)
-        and adapter.decoder.weight.dtype == torch.float32
-        and _can_run()
+        and has_native(adapter)
     )
+
+
+def has_native(adapter) -> bool:
+    """Whether the kernel can stand in for `adapter` where it is, for inference."""
+    weight = adapter.decoder.weight
+    on_cpu = weight.device.type == "cpu" and weight.dtype == torch.float32
+    return adapter.scan in ("auto", "native") and on_cpu and _can_run()
 
 
 def native_fuse(adapter, visible: Tensor, thermal: Tensor) -> Tensor:
@@ -52,23 +58,38 @@ def native_fuse(adapter, visible: Tensor, thermal: Tensor) -> Tensor:
     visible, thermal: (B, 3, H, W), any views, both of the same type.
     """
     log_backend("native", "cpu")
-    batch, _, rows, columns = visible.shape
-    weights = _packed([adapter])
-    fused = torch.empty(visible.shape)
-    for image in range(batch):
-        _fusion.fuse(
-            torch.get_num_threads(),
-            adapter.token_stride,
-            rows,
-            columns,
-            visible.dtype == torch.uint8,
-            (visible[image].data_ptr(), *visible.stride()[1:]),
-            (thermal[image].data_ptr(), *thermal.stride()[1:]),
-            weights.data_ptr(),
-            len(weights),
-            fused[image].data_ptr(),
-        )
+    fused, weights = torch.empty(visible.shape), _packed([adapter])
+    for one, other, result in zip(visible, thermal, fused):
+        images = ((image.data_ptr(), *image.stride()) for image in (one, other))
+        _run(adapter.token_stride, weights, *images, visible.dtype == torch.uint8, result)
     return fused
+
+
+class NativeFusion:
+    """An adapter that `has_native`, with the weights that it has now, for images as they lie in memory."""
+
+    def __init__(self, adapter):
+        log_backend("native", "cpu")
+        self._token_stride, self._weights = adapter.token_stride, _pack([adapter])
+
+    def __call__(self, visible: np.ndarray, thermal: np.ndarray) -> Tensor:
+        """visible (H, W, 3) and thermal (H, W), uint8, of any strides -> fused (3, H, W) float32."""
+        fused = torch.empty(3, *thermal.shape)
+        row, pixel, plane = visible.strides
+        images = (_address(visible), plane, row, pixel), (_address(thermal), 0, *thermal.strides)
+        _run(self._token_stride, self._weights, *images, True, fused)
+        return fused
+
+
+def _address(image: np.ndarray) -> int:
+    return image.__array_interface__["data"][0]
+
+
+def _run(token_stride: int, weights: Tensor, visible: tuple, thermal: tuple, in_bytes: bool, fused: Tensor) -> None:
+    """visible, thermal: (address, strides of planes, rows and pixels in values); fused: (3, H, W), which is written."""
+    threads, (_, rows, columns) = torch.get_num_threads(), fused.shape
+    arrays = visible, thermal, weights.data_ptr(), len(weights), fused.data_ptr()
+    _fusion.fuse(threads, token_stride, rows, columns, in_bytes, *arrays)
 
 
 @functools.cache

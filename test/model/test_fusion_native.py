@@ -12,7 +12,7 @@ import torch
 import tpf_model.fusion as module
 from tpf_model.fusion import AdditionFusion, PixelFusionAdapter
 from tpf_model.fusion_native import runs_native
-from tpf_model.runtime.fuse import fuse_images
+from tpf_model.runtime.fuse import fusion_of_images
 
 
 def shaken(stride=4, **options):
@@ -56,7 +56,7 @@ def test_images_of_8_bit_are_the_same_images(stride):
     rgb = torch.from_numpy(visible).permute(2, 0, 1)[None] / 255
     grey = torch.from_numpy(thermal).expand(1, 3, *thermal.shape) / 255
     adapter = shaken(stride)
-    assert error(fuse_images(adapter, visible, thermal)[None], definition(adapter, rgb, grey)) < 2e-6
+    assert error(fusion_of_images(adapter)(visible, thermal)[None], definition(adapter, rgb, grey)) < 2e-6
 
 
 @torch.no_grad()
@@ -114,7 +114,7 @@ def test_gradients_come_from_the_definition(monkeypatch):
 @torch.no_grad()
 def test_the_mean_needs_no_kernel():
     grey = np.full((4, 4), 100, np.uint8)
-    assert torch.allclose(fuse_images(AdditionFusion(), np.dstack([grey] * 3), grey), torch.tensor(100 / 255))
+    assert torch.allclose(fusion_of_images(AdditionFusion())(np.dstack([grey] * 3), grey), torch.tensor(100 / 255))
 
 
 @pytest.fixture

@@ -138,7 +138,7 @@ def test_each_stage_has_its_own_time_and_all_add_up(session, track, monkeypatch)
     network = session._network
     for seconds, owner, name in (
         (1, in_parts, "crop_pair"),
-        (2, network.fusion, "forward"),
+        (2, session, "_fuse_images"),
         (4, network.encoder, "encode"),
         (8, network.head, "forward"),
         (16, in_parts, "decode"),

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from tpf_model.head import MergedHead
 from tpf_model.network import TPFNetwork, count_parameters
-from tpf_model.runtime.fuse import fuse_images
+from tpf_model.runtime.fuse import fusion_of_images
 from tpf_model.runtime.in_parts import SessionInParts
 from tpf_model.runtime.packed_linear import can_pack, pack_linear_layers
 from tpf_model.runtime.precision import PRECISIONS, full_float32, products_in, reduce_precision, resolve_precision
@@ -41,6 +41,7 @@ class EagerSession(SessionInParts):
         reduce_precision(network, self._dtype)
         self._network = network.to(self._device)
         self._pack(network)
+        self._fuse_images = fusion_of_images(network.fusion, self._device)
         self.config = network.config
         self.info = SessionInfo(
             model=network.config.name,
@@ -66,8 +67,7 @@ class EagerSession(SessionInParts):
 
     @torch.inference_mode()
     def fuse(self, visible: np.ndarray, thermal: np.ndarray) -> Tensor:
-        with full_float32():
-            return fuse_images(self._network.fusion, visible, thermal, self._device)
+        return self._fuse_images(visible, thermal)
 
     @torch.inference_mode()
     def prepare(self, template: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tpf_model.config import AUTO, load_variant
 from tpf_model.cpu import adds_8_bit_products
-from tpf_model.runtime.fuse import fuse_images
+from tpf_model.runtime.fuse import fusion_of_images
 from tpf_model.runtime.in_parts import SessionInParts
 from tpf_model.runtime.onnx_export import export_onnx
 from tpf_model.runtime.onnx_file import INPUTS, OUTPUTS, Description, is_intact
@@ -32,7 +32,7 @@ class OnnxSession(SessionInParts):
         description = Description.from_metadata(self._session.get_modelmeta().custom_metadata_map, name)
         if not is_intact(file):
             raise WeightsError(f"{name} is damaged, or was changed after its export: its checksum is wrong")
-        self._fusion = description.open_fusion(scan, name)
+        self._fuse_images = fusion_of_images(description.open_fusion(scan, name))
         self.config = description.config
         self.info = SessionInfo(
             model=self.config.name,
@@ -46,7 +46,7 @@ class OnnxSession(SessionInParts):
 
     @torch.inference_mode()
     def fuse(self, visible: np.ndarray, thermal: np.ndarray) -> Tensor:
-        return fuse_images(self._fusion, visible, thermal)
+        return self._fuse_images(visible, thermal)
 
     def prepare(self, template: Tensor) -> np.ndarray:
         """The image itself (1, 3, T, T): making its tokens is half a percent of the network."""
