@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from tpf_model.weights import shipped_weights
+from tpf_model.weights import load_network, shipped_weights
 
 from tpf_ros import cli
 
@@ -30,7 +30,7 @@ def test_base_has_the_published_size(capsys):
 )
 def test_without_a_model_it_is_that_of_the_weights_file_or_the_one_for_a_cpu(capsys, arguments, model):
     description = info(capsys, *arguments)
-    assert description["model"] == model and description["weights"]["settings"]["model"] == model
+    assert description["model"] == model and description["weights"] == load_network(model)[1]
 
 
 def test_it_says_how_the_model_runs_here_and_what_its_weights_are(capsys):
@@ -45,11 +45,13 @@ def test_the_weights_that_ship_say_what_they_were_trained_on(capsys):
     assert weights["step"] > 0 and all(source["licence"] for source in weights["data"].values())
 
 
-def test_the_text_is_about_the_last_run_and_the_json_about_all(capsys):
-    assert cli.main(["info", "--model", "small", "--device", "cpu"]) == 0
+@pytest.mark.parametrize(("model", "origin"), [("small", ("start", "weights")), ("tiny", ("mean of", "weights 2"))])
+def test_the_text_is_about_the_last_run_and_the_json_about_all(capsys, model, origin):
+    assert cli.main(["info", "--model", model, "--device", "cpu"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) < 60 and max(map(len, lines)) < 200
-    assert "provenance" in info(capsys, "--model", "small")["weights"]["start"]["weights"]
+    kind, name = origin
+    assert "provenance" in info(capsys, "--model", model)["weights"][kind][name]
 
 
 def test_a_model_without_weights_is_described_all_the_same(capsys):

@@ -47,8 +47,8 @@ def _history(provenance: dict) -> list[str]:
     for kind, origin in provenance.get("start", {}).items():
         if isinstance(origin, dict):
             lines += _of_origin(kind, origin)
-    if "mean" in provenance:
-        histories = [_of_origin("mean of", origin) for origin in provenance["mean"]]
+    if "mean of" in provenance:
+        histories = [_of_origin(kind, origin) for kind, origin in provenance["mean of"].items()]
         lines += [line for history in histories for line in history]
         lines.append(f"`{provenance['command']}`: the mean of " + " and ".join(f"({run[-1]})" for run in histories))
     elif "command" in provenance:

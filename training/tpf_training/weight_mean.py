@@ -24,7 +24,8 @@ def mean_network(paths: Sequence[Path]) -> tuple[TPFNetwork, dict]:
     states = [network.state_dict() for network, _ in loaded]
     mean.load_state_dict({name: torch.stack([state[name].float() for state in states]).mean(0) for name in states[0]})
     data = _mean_shares([provenance.get("data", {}) for _, provenance in loaded])
-    return mean, {"command": "tpf-train export", "mean": [origin(path) for path in paths], "data": data}
+    origins = {f"weights {number}": origin(path) for number, path in enumerate(paths, start=1)}
+    return mean, {"command": "tpf-train export", "mean of": origins, "data": data}
 
 
 def _mean_shares(datas: list[dict]) -> dict:
