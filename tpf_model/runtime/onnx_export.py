@@ -45,6 +45,8 @@ def export_onnx(network: TPFNetwork, provenance: dict, precision: str = "float32
     else:
         even = copy.deepcopy(network)
         even_out(even.encoder)
+        for block in even.encoder.blocks:
+            block.attn.fold(block.norm1)  # that the scale is none saves two passes over the tokens
         model = onnx.load_from_string(_trace(even, torch.float32))
         quantise_products(model, weight_bits)
     model.producer_name = "tpf_model"
