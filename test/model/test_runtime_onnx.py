@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from tpf_model.frame import Frame
-from tpf_model.runtime import open_session
+from tpf_model.runtime import onnx_session, open_session
 from tpf_model.runtime.eager import EagerSession
 from tpf_model.runtime.export_check import LIMITS, compare_sessions
 from tpf_model.runtime.onnx_export import export_onnx
@@ -57,6 +57,20 @@ def test_the_maps_and_boxes_are_those_of_the_network(eager, files, labelled, pre
     assert differences.above(LIMITS[precision]) == []
     # What is called reduced is so.
     assert precision == "float32" or differences.score > 1e-5
+
+
+@pytest.mark.parametrize(("adds", "largest"), [(True, 127), (False, 64)])
+def test_weights_have_8_bits_where_this_cpu_adds_their_products_and_7_in_a_file(monkeypatch, files, adds, largest):
+    made = []
+    monkeypatch.setattr(onnx_session, "adds_8_bit_products", lambda: adds)
+    monkeypatch.setattr(onnx_session, "export_onnx", lambda *given: made.append(export_onnx(*given)) or made[0])
+    open_session("tiny", runtime="onnx", precision="int8")
+    assert largest_weight(made[0]) == largest and largest_weight(files["int8"]) == 64
+
+
+def largest_weight(file: bytes) -> int:
+    tensors = [tensor for tensor in onnx.load_from_string(file).graph.initializer if tensor.name.endswith("_int8")]
+    return max(int(np.abs(numpy_helper.to_array(tensor).astype(int)).max()) for tensor in tensors)
 
 
 def test_another_network_is_found_out(eager, labelled):

@@ -11,7 +11,6 @@ from tpf_model.fusion import PixelFusionAdapter
 from tpf_model.fusion_native import NativeFusion, has_native
 from tpf_model.runtime.precision import full_float32
 
-
 ImageFusion = Callable[[np.ndarray, np.ndarray], Tensor]
 
 

@@ -38,8 +38,9 @@ def _even_out(norm: nn.LayerNorm, layer: nn.Linear) -> None:
 def quantise_products(model, weight_bits: int) -> None:
     """Change `model` (an onnx.ModelProto) in place: products by constant matrices are computed in 8 bits.
 
-    The constant is int8, symmetric, with a scale for each column; weight_bits: 7, for any CPU, or 8. The other factor becomes uint8 with a scale and a
-    zero point of its present values. Products of two activations (attention) and convolutions stay as they are.
+    The constant is int8, symmetric, with a scale for each column; weight_bits: 7, for any CPU, or 8. The other factor
+    becomes uint8 with a scale and a zero point of its present values. Products of two activations (attention) and
+    convolutions stay as they are.
     """
     from onnx import helper, numpy_helper
 

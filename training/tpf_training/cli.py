@@ -7,7 +7,7 @@ from tpf_training.verbs import verb_parser
 VERBS = {
     "distill": "distil the fusion adapter from several fusion networks (MAD): the first phase",
     "finetune": "fine-tune a tracker on the task, with decoupled representations (DRF): the second phase",
-    "export": "write the weights of a run, or the mean of several, as the one file that a tracker loads, and a model card",
+    "export": "write the weights of a run, or the mean of several, as the one file a tracker loads, and a model card",
     "ablate": "train variants of one configuration with several seeds each, and print the table of their scores",
 }
 

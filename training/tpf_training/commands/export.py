@@ -1,4 +1,4 @@
-"""Write the weights of a run, or the mean of several, as the one file that a tracker loads, and a model card beside it."""
+"""Write the weights of a run, or the mean of several, as the one file that a tracker loads, and a model card."""
 
 import argparse
 import json
