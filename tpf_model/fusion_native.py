@@ -35,12 +35,12 @@ _WEIGHTS = [
 
 
 def runs_native(adapter, images: Tensor) -> bool:
-    """Whether the kernel can stand in for `adapter`'s forward pass on float `images`, or ones of uint8."""
+    """Whether the kernel can stand in for `adapter`'s forward pass on `images`."""
     return (
         not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
         and images.device.type == "cpu"
-        and images.dtype in (torch.float32, torch.uint8)
+        and images.dtype == torch.float32
         and has_native(adapter)
     )
 
@@ -53,15 +53,12 @@ def has_native(adapter) -> bool:
 
 
 def native_fuse(adapter, visible: Tensor, thermal: Tensor) -> Tensor:
-    """What `PixelFusionAdapter.forward` returns, where `runs_native`; of uint8 images what it does of them / 255.
-
-    visible, thermal: (B, 3, H, W), any views, both of the same type.
-    """
+    """What `PixelFusionAdapter.forward` returns, where `runs_native`; (B, 3, H, W) each, any views."""
     log_backend("native", "cpu")
     fused, weights = torch.empty(visible.shape), _packed([adapter])
     for one, other, result in zip(visible, thermal, fused):
         images = ((image.data_ptr(), *image.stride()) for image in (one, other))
-        _run(adapter.token_stride, weights, *images, visible.dtype == torch.uint8, result)
+        _run(adapter.token_stride, weights, *images, False, result)
     return fused
 
 
@@ -73,7 +70,10 @@ class NativeFusion:
         self._token_stride, self._weights = adapter.token_stride, _pack([adapter])
 
     def __call__(self, visible: np.ndarray, thermal: np.ndarray) -> Tensor:
-        """visible (H, W, 3) and thermal (H, W), uint8, of any strides -> fused (3, H, W) float32."""
+        """visible (H, W, 3) and thermal (H, W), uint8, of any strides -> fused (3, H, W) float32; else ValueError."""
+        if visible.shape != (*thermal.shape, 3) or visible.dtype != np.uint8 or thermal.dtype != np.uint8:
+            given = f"{visible.shape} {visible.dtype} and {thermal.shape} {thermal.dtype}"
+            raise ValueError(f"visible and thermal are {given}, must be (H, W, 3) uint8 and (H, W) uint8")
         fused = torch.empty(3, *thermal.shape)
         row, pixel, plane = visible.strides
         images = (_address(visible), plane, row, pixel), (_address(thermal), 0, *thermal.strides)

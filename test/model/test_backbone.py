@@ -1,12 +1,15 @@
 """Our one-stream encoder computes what timm's ViT does with the same weights and the same tokens."""
 
+import pytest
 import timm
 import torch
 from safetensors.torch import save_file
 from timm.layers import resample_abs_pos_embed
 
 from tpf_model.config import ModelConfig
+from tpf_model.cpu import multiplies_in_bfloat16
 from tpf_model.network import TPFNetwork
+from tpf_model.runtime.packed_linear import pack_linear_layers
 from tpf_model.runtime.precision import products_in, reduce_precision
 from tpf_model.weights import load_network
 from tpf_training.initial_weights import load_initial_weights
@@ -50,6 +53,21 @@ def test_a_folded_encoder_is_the_same_function():
     expected = encoder(*crops)
     encoder.fold()
     torch.testing.assert_close(encoder(*crops), expected)
+
+
+@torch.no_grad()
+@pytest.mark.skipif(not multiplies_in_bfloat16(), reason="this CPU does not multiply in bfloat16")
+def test_packed_layers_are_the_same_function():
+    torch.manual_seed(0)
+    network, _ = load_network("tiny")
+    crops = torch.rand(1, 3, 128, 128), torch.rand(1, 3, 128, 128), torch.rand(1, 3, 256, 256)
+    expected = network.encoder(*crops)
+    network.encoder.fold()
+    reduce_precision(network, torch.bfloat16)
+    pack_linear_layers(network.encoder)
+    with products_in(torch.bfloat16, torch.device("cpu")):
+        found = network.encoder(*crops)
+    assert (found - expected).norm() < 0.005 * expected.norm()
 
 
 @torch.no_grad()

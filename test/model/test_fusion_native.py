@@ -59,6 +59,16 @@ def test_images_of_8_bit_are_the_same_images(stride):
     assert error(fusion_of_images(adapter)(visible, thermal)[None], definition(adapter, rgb, grey)) < 2e-6
 
 
+@pytest.mark.parametrize(
+    ("visible", "thermal"),
+    [(np.zeros((8, 8, 3)), np.zeros((8, 8), np.uint8)), (np.zeros((8, 8, 3), np.uint8), np.zeros((4, 8), np.uint8))],
+    ids=["float", "sizes"],
+)
+def test_images_that_the_kernel_would_misread_are_refused(visible, thermal):
+    with pytest.raises(ValueError, match=r"visible and thermal are \(8, 8, 3\) .*, must be \(H, W, 3\) uint8"):
+        fusion_of_images(shaken())(visible, thermal)
+
+
 @torch.no_grad()
 def test_images_may_be_any_view():
     adapter, (visible, thermal) = shaken(), images()

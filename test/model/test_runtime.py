@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 import torch
 from tpf_model.config import load_variant
+from tpf_model.cpu import multiplies_in_bfloat16
 from tpf_model.crop import Crop
 from tpf_model.frame import Frame
 from tpf_model.registration import Registration
 from tpf_model.runtime import fused_to_image, open_session
 from tpf_model.runtime.cuda_graph import CudaGraphSession
 from tpf_model.runtime.eager import EagerSession
-from tpf_model.runtime.packed_linear import can_pack
+from tpf_model.runtime.packed_linear import PackedLinear
 from tpf_model.runtime.precision import resolve_precision
 from tpf_model.weights import WeightsError, load_network
 from torch import nn
@@ -61,11 +62,12 @@ def test_the_same_inputs_give_the_same_bits(session):
 
 @pytest.mark.parametrize("packs", [True, False], ids=["packed", "not packed"])
 def test_bfloat16_is_close_to_float32(session, packs, monkeypatch):
-    if packs and not can_pack():
+    if packs and not multiplies_in_bfloat16():
         pytest.skip("this CPU does not multiply in bfloat16")
     monkeypatch.setattr("tpf_model.runtime.eager.can_pack", lambda: packs)
     reduced = open_session("tiny", device="cpu", weights="random", precision="bfloat16")
     assert reduced.info.precision == "bfloat16"
+    assert any(isinstance(module, PackedLinear) for module in reduced._network.modules()) == packs
     assert torch.equal(reduced.fuse(VISIBLE, THERMAL), session.fuse(VISIBLE, THERMAL))
     for ours, exact in zip(predict(reduced), predict(session)):
         assert ours.dtype == np.float32

@@ -4,11 +4,16 @@ PyTorch gives oneDNN the weights as they are, and it rearranges them in each cal
 once, by the operators that `torch.compile` uses for it, which have no public name.
 """
 
+import logging
+
 import torch
 from torch import Tensor, nn
 
 from tpf_model.backbone import VisionTransformer
 from tpf_model.cpu import multiplies_in_bfloat16
+
+_log = logging.getLogger(__name__)
+_OPERATORS = "_reorder_linear_weight", "_linear_pointwise"
 
 
 class PackedLinear(nn.Module):
@@ -27,8 +32,12 @@ class PackedLinear(nn.Module):
 
 def can_pack() -> bool:
     """Whether this CPU multiplies in bfloat16 by itself, and this PyTorch has the operators."""
-    operators = "_reorder_linear_weight", "_linear_pointwise"
-    return multiplies_in_bfloat16() and all(hasattr(torch.ops.mkldnn, name) for name in operators)
+    if not multiplies_in_bfloat16():
+        return False
+    missing = [name for name in _OPERATORS if not hasattr(torch.ops.mkldnn, name)]
+    if missing:
+        _log.warning("bfloat16 is slower than it could be: PyTorch %s lacks %s", torch.__version__, ", ".join(missing))
+    return not missing
 
 
 def pack_linear_layers(encoder: VisionTransformer) -> None:
