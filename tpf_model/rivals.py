@@ -72,14 +72,16 @@ class Meeting:
 
     def judge(self, frame: int, box: Box, places: list[Place]) -> Place | None:
         """One frame more, with something else than the box in `places`: which of them the target is, if any."""
-        way, size = self._way(frame), _size(box)
+        way, size, centre = self._way(frame), _size(box), _centre(box)
         if np.linalg.norm(way) < _APART * size:
             return None
         near = np.linalg.norm(way) / 2 + size / 4
-        seen = [place - _centre(box) for place in places]
+        seen = [place - centre for place in places]
         self.kept += any(np.linalg.norm(other - way) < near for other in seen)
         if way @ self._before > 0:
             return None  # by their lines they have not passed each other
+        if _distance(centre, self._target.at(frame)) < _distance(centre, self._rival.at(frame)):
+            return None  # the box has gone on where the target would
         misses = [float(np.linalg.norm(other + way)) for other in seen]
         if min(misses, default=np.inf) >= near:
             return None
@@ -121,7 +123,7 @@ class Rivals:
     def _follow(self, places: list[Place], gate: float) -> None:
         """Each rival, those known longest first, goes on to the nearest of `places`; the others are new rivals."""
         for rival in self._rivals:
-            away = [float(np.linalg.norm(place - rival.at(self._frame))) for place in places]
+            away = [_distance(place, rival.at(self._frame)) for place in places]
             if min(away, default=gate) < gate:
                 rival.add(self._frame, places.pop(int(np.argmin(away))))
         self._rivals += [Path((self._frame, place)) for place in places]
@@ -167,6 +169,10 @@ def peaks_of(scores: NDArray[np.float32], crop: Crop) -> list[tuple[float, Place
 
 def _centre(box: Box) -> Place:
     return np.array((box[0] + box[2] / 2, box[1] + box[3] / 2))
+
+
+def _distance(place: Place, other: Place) -> float:
+    return float(np.linalg.norm(place - other))
 
 
 def _size(box: Box) -> float:

@@ -114,6 +114,11 @@ def test_where_the_rival_is_seen_to_go_on_no_other_is_the_target():
     assert exchange(passing, in_front=0, also=mirrored(passing, range(33, 60))) is None
 
 
+def test_a_box_that_goes_on_along_the_target_s_line_is_kept_though_the_rival_is_not_seen_again():
+    also = mirrored(passing, range(33, 60))
+    assert exchange(passing, in_front=0, hidden=range(18, 60), also=also) is None
+
+
 def test_who_appears_while_the_rival_has_not_passed_is_not_the_target():
     def paths(frame):
         target = passing(frame)[0]
