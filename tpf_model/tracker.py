@@ -21,10 +21,13 @@ from tpf_model.template import TemplateRule
 
 View = tuple[Frame, Crop, Registration]  # where a template would come from
 
+FRAME_TIME = 1 / 30  # seconds: what a frame at the usual rate of cameras and benchmarks takes
+
 _MARGIN = 10.0  # pixels of the box that stay in the image
 _SMALLEST = 2.0  # pixels of a box's side
 _UNSEEN = 0.7  # the filter's response to the target in a new frame, against that in the one it was made from
 _HABIT = 0.05  # what a frame is worth to the usual response of the filter, against all before it
+_LONGEST = 1.0  # seconds without a frame, after which no more is forgotten
 
 
 class State(enum.IntEnum):
@@ -43,7 +46,10 @@ class State(enum.IntEnum):
 
 @dataclass(frozen=True)
 class TrackerConfig:
-    """Scores are the network's classification scores, 0..1; intervals are tracked frames."""
+    """Scores are the network's classification scores, 0..1; intervals are tracked frames.
+
+    Rates are for each `FRAME_TIME`: where fewer frames are seen, each counts for more.
+    """
 
     template_interval: int = 50  # frames between two updates of the dynamic template
     template_score: float = 0.65  # a frame above it may become the dynamic template
@@ -173,15 +179,18 @@ class Tracker:
             self._usual = _UNSEEN * float(response)  # its response to the target
         return Estimate(box, 1.0, self._state, crop, located.fused)
 
-    def track(self, frame: Frame) -> Estimate:
-        """Find the target in the next frame.
+    def track(self, frame: Frame, seconds: float = FRAME_TIME) -> Estimate:
+        """Find the target in the next frame, so many seconds after the last one.
 
+        A target changes with time, not with the frames that a slow camera or computer lets the tracker see of it.
+        Where the clock went back (a recording that begins again) no time has passed.
         RuntimeError before `init`; ValueError where the frame's size is not that of `init`, whose pixels the box is in.
         """
         if self._state is State.IDLE:
             raise RuntimeError("the tracker has no target: call init before track")
         if frame.size != self._size:
             raise ValueError(f"frame is {_text(frame.size)}, the target was given in a frame of {_text(self._size)}")
+        self._frames = min(max(seconds, 0.0), _LONGEST) / FRAME_TIME
         crop, window = self._search_region(), self._search_window()
         templates = self._initial, self._dynamic
         asked = self._filter if window is self._window else None  # it knows the target at the tracking scale
@@ -218,7 +227,7 @@ class Tracker:
 
     def _get_used_to(self, response: float | None) -> None:
         if response is not None:
-            self._usual += _HABIT * (response - self._usual)
+            self._usual += _share(_HABIT, self._frames) * (response - self._usual)
 
     def _is_familiar(self, located: Located) -> bool:
         if located.response is None or located.score < self._config.coast_score / 2:
@@ -281,7 +290,10 @@ class Tracker:
 
         A lost target may have changed its size meanwhile: what is found is only kept within the limit.
         """
-        rate = 1.0 if self._state is State.LOST else self._config.size_rate
+        # In a longer time a size drifts further, but each frame's is as wrong as ever: a steady Kalman filter's share
+        # of the new one grows with the root of the time.
+        share = _share(self._config.size_rate, self._frames**0.5)
+        rate = 1.0 if self._state is State.LOST else share
         return _resized(box, *(self._limit(*sides) ** rate * sides[1] for sides in zip(box[2:], self._box[2:])))
 
     def _limit(self, side: float, other: float) -> float:
@@ -297,11 +309,17 @@ class Tracker:
 
     def _update_filter(self, spectrum: Tensor | None, crop: Crop) -> None:
         if spectrum is not None and self._state is State.TRACKING:
-            self._filter = self._filter.learn(spectrum, _in_crop(self._box, crop), self._config.filter_rate)
+            rate = _share(self._config.filter_rate, self._frames)
+            self._filter = self._filter.learn(spectrum, _in_crop(self._box, crop), rate)
 
     def _template_region(self, box: Box) -> Crop:
         config = self._session.config
         return Crop.around(box, config.template_factor, config.template_size)
+
+
+def _share(rate: float, frames: float) -> float:
+    """What `frames` at once are worth against all before them, where each is worth `rate`."""
+    return 1 - (1 - rate) ** frames
 
 
 def _in_image(located: Located, crop: Crop) -> Box:

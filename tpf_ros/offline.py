@@ -63,6 +63,7 @@ class OfflineTracker:
         self._moments = chain([first], takewhile(lambda moment: end is None or moment.number <= end, moments))
         self._session = _open_session(settings)
         self._tracker = Tracker(self._session, settings.tracker, registration)
+        self._tracked_at = 0  # stamp of the last frame that the tracker ran on, ns
         self.info: SessionInfo = self._session.info
 
     def __iter__(self) -> Iterator[tuple[Moment, BoxRow]]:
@@ -79,9 +80,10 @@ class OfflineTracker:
             return State.ERROR, last, 0.0
         else:
             try:
-                estimate = self._tracker.track(moment.usable)
+                estimate = self._tracker.track(moment.usable, (moment.item.stamp_ns - self._tracked_at) * 1e-9)
             except ValueError as error:  # another size than before
                 raise SourceError(f"{moment.item.name}: {error}") from error
+        self._tracked_at = moment.item.stamp_ns
         return estimate.state, estimate.box, estimate.score
 
     def _find_first(self, moments: Iterator[Moment], name: str, start: int) -> Moment:

@@ -97,6 +97,7 @@ class Worker:
         self._id = 0
         self._box: Box | None = None  # the last one believed
         self._tracked: Frame | None = None  # the last frame that the tracker ran on; the box is in its pixels
+        self._tracked_at = 0  # its stamp, ns
         self._thread = threading.Thread(target=self._run, name="tpf_worker", daemon=True)
 
     def start(self) -> None:
@@ -177,7 +178,7 @@ class Worker:
         # The box says that the operator sees something there, whatever the health.
         frame = self._usable(seen) or seen.frame
         estimate = self._tracker.init(frame, box)
-        self._tracked = frame
+        self._tracked, self._tracked_at = frame, seen.stamp
         self._emit(estimate.state, frame, estimate)
         self._catch_up(seen, time.monotonic() - begin)
 
@@ -201,16 +202,16 @@ class Worker:
         elif frame is None:
             self._emit(State.ERROR)
         else:
-            estimate = self._track(frame)
+            estimate = self._track(frame, seen.stamp)
             self._emit(estimate.state, frame, estimate)
 
-    def _track(self, frame: Frame) -> Estimate:
+    def _track(self, frame: Frame, stamp: int) -> Estimate:
         # A lost target is not in its box, so in an image of another size it must be given again.
         if frame.size == self._tracked.size or self._tracker.state is State.LOST:
-            estimate = self._tracker.track(frame)
+            estimate = self._tracker.track(frame, (stamp - self._tracked_at) * 1e-9)
         else:
             estimate = self._tracker.init(frame, self._box_in(frame.size))
-        self._tracked = frame
+        self._tracked, self._tracked_at = frame, stamp
         return estimate
 
     def _box_in(self, size: tuple[int, int]) -> Box:

@@ -10,7 +10,7 @@ from tpf_model.frame import Frame
 from tpf_model.registration import Registration
 from tpf_model.runtime import open_session
 from tpf_model.runtime.in_parts import SessionInParts
-from tpf_model.tracker import State, Tracker, TrackerConfig, fuse_frame
+from tpf_model.tracker import FRAME_TIME, State, Tracker, TrackerConfig, fuse_frame
 
 SIZE = (640, 480)
 BOX = (300, 200, 40, 50)
@@ -200,6 +200,25 @@ def test_the_size_follows_each_frame_by_the_rate():
         tracker = started(TrackerConfig(size_rate=rate, coast_score=0.3))
         widths[rate] = tracker.track(scene(shown)).box[2]
     assert widths == pytest.approx({rate: 40 * 1.5**rate for rate in widths}, abs=0.5)
+
+
+@pytest.mark.parametrize("seconds, frames", [(0.3, 9), (1 / 120, 0.25), (9, 30), (-5, 0)])
+def test_a_frame_counts_for_the_time_since_the_last(seconds, frames):
+    session, filters = SpotSession(), []
+
+    def locate(*arguments):
+        filters.append(arguments[-1])
+        return SpotSession.locate(session, *arguments)
+
+    session.locate = locate
+    changes = []
+    for time in (FRAME_TIME, seconds):
+        tracker = started(session=session)
+        box = tracker.track(scene((296, 195, 50, 62)), time).box
+        tracker.track(scene(BOX))
+        changes.append(torch.dist(filters[-1].transfer, filters[-2].transfer))
+    assert box[2] == pytest.approx(40 * 1.25 ** (1 - 0.8 ** np.sqrt(frames)), abs=0.5)
+    assert changes[1] / changes[0] == pytest.approx((1 - 0.98**frames) / 0.02, rel=0.2)  # the crops differ a little
 
 
 class HalfBlind(SpotSession):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import av
 import cv2
+import numpy as np
 import pytest
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
@@ -62,6 +63,18 @@ def test_a_video_and_a_folder_of_its_frames_give_the_same_boxes_each_time(tmp_pa
     assert first[0].box == (300, 150, 80, 200) and first[0].state == "tracking"
     for row, from_folder in zip(first, folder_first, strict=True):
         assert (row.box, row.score, row.state) == (from_folder.box, from_folder.score, from_folder.state)
+
+
+def test_the_time_between_two_frames_counts(tmp_path, frames):
+    (tmp_path / "trusting.yaml").write_text("/**: {ros__parameters: {tracker: {coast_score: 0.0}}}")
+    sources = ["--visible", frames / "visible", "--thermal", frames / "thermal", "--end", 1]
+    options = [*BOX, *UNTRAINED, "--params-file", tmp_path / "trusting.yaml", "--out", tmp_path / "boxes.csv"]
+    changes = []
+    for rate in (30, 5):
+        assert tpf("track", *sources, "--fps", rate, *options).returncode == 0
+        before, after = read_boxes(tmp_path / "boxes.csv")
+        changes.append(abs(np.log(after.box[2] / before.box[2])))
+    assert changes[1] > 1.8 * changes[0] > 0
 
 
 def test_both_videos_show_every_frame_and_true_boxes_are_compared(tmp_path, frames):

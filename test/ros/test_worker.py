@@ -1,11 +1,13 @@
 """The worker's thread over a real, untrained model, with passes that take as long as the test lets them."""
 
+import itertools
 import threading
 import time
 from collections import deque
 
 import numpy as np
 import pytest
+import torch
 
 from tpf_model.correlation_filter import CorrelationFilter
 from tpf_model.frame import Frame
@@ -33,6 +35,7 @@ class Gate:
     def __init__(self, session):
         self._session = session
         self.open, self.entered, self.broken = threading.Event(), threading.Semaphore(0), False
+        self.filters = []
         self.open.set()
 
     def __getattr__(self, name):
@@ -41,6 +44,7 @@ class Gate:
     def locate(self, *arguments):
         if not isinstance(arguments[-1], CorrelationFilter):
             return self._session.locate(*arguments)
+        self.filters.append(arguments[-1].transfer)
         self.entered.release()
         assert self.open.wait(60)
         if self.broken:
@@ -123,6 +127,21 @@ def test_the_newest_frame_wins_and_the_others_are_counted(bench):
     assert bench.wait_for(first).state is State.TRACKING
     assert bench.wait(lambda result: not result.stale).seen is newest
     assert (bench.worker.processed, bench.worker.dropped) == (3, 4)
+
+
+def test_a_frame_counts_for_the_time_since_the_one_that_was_processed_before(bench):
+    bench.track()
+    bench.wait_for(bench.add())
+    assert bench.gate.entered.acquire(timeout=60)
+    bench.gate.open.clear()
+    bench.add()
+    assert bench.gate.entered.acquire(timeout=60)
+    newest = [bench.add() for _ in range(10)][-1]
+    bench.gate.open.set()
+    bench.wait_for(newest)
+    bench.wait_for(bench.add())
+    first, second, third = (torch.dist(*pair) for pair in itertools.pairwise(bench.gate.filters))
+    assert third > 4 * first and third > 4 * second, "nine frames passed before the third"
 
 
 def test_a_past_frame_is_initialised_on_and_followed_to_the_newest(bench):
