@@ -27,6 +27,9 @@ _MARGIN = 10.0  # pixels of the box that stay in the image
 _SMALLEST = 2.0  # pixels of a box's side
 _UNSEEN = 0.7  # the filter's response to the target in a new frame, against that in the one it was made from
 _HABIT = 0.05  # what a frame is worth to the usual response of the filter, against all before it
+# What the filter responds less to, against the usual, it does not learn: mostly that is what has come in front of the
+# target, and a filter that has learnt it prefers it afterwards. Where the target has changed, the usual response falls.
+_KNOWN = 0.85
 _LONGEST = 1.0  # seconds without a frame, after which no more is forgotten
 
 
@@ -200,7 +203,7 @@ class Tracker:
         self._step(self._in_frame(box), located)
         if not self._step_aside(located, crop):
             self._update_template(frame, located.score)
-            self._update_filter(located.spectrum, crop)
+            self._update_filter(located, crop)
         return Estimate(self._box, located.score, self._state, crop, located.fused)
 
     def _search_region(self) -> Crop:
@@ -307,10 +310,12 @@ class Tracker:
         if due is not None:
             self._dynamic = self._session.embed(*due)
 
-    def _update_filter(self, spectrum: Tensor | None, crop: Crop) -> None:
-        if spectrum is not None and self._state is State.TRACKING:
+    def _update_filter(self, located: Located, crop: Crop) -> None:
+        if located.response is None or self._state is not State.TRACKING:
+            return
+        if located.response >= _KNOWN * self._usual:
             rate = _share(self._config.filter_rate, self._frames)
-            self._filter = self._filter.learn(spectrum, _in_crop(self._box, crop), rate)
+            self._filter = self._filter.learn(located.spectrum, _in_crop(self._box, crop), rate)
 
     def _template_region(self, box: Box) -> Crop:
         config = self._session.config

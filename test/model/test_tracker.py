@@ -1,5 +1,7 @@
 """The tracker's behaviour, over a session that finds bright spots, and over the real network where that matters."""
 
+import itertools
+
 import cv2
 import numpy as np
 import pytest
@@ -354,6 +356,31 @@ def test_the_filter_learns_from_trusted_frames_alone_and_is_not_asked_where_a_lo
     first, second, third, coasting, *held, lost_one = asked[1:]  # after init, which has no filter yet
     assert len({id(one) for one in (first, second, third, coasting)}) == 4
     assert all(one is coasting for one in held) and lost_one is None
+
+
+def striped(box):
+    """A frame with a spot that looks otherwise, but has the same score and outline."""
+    frame = scene(box)
+    x, y, w, h = box
+    for first in range(3):
+        for image in (frame.visible, frame.thermal):
+            image[y : y + h, x + first : x + w : 8] = 90
+    return frame
+
+
+def test_the_filter_does_not_learn_what_it_does_not_know_until_that_has_lasted():
+    session, asked = SpotSession(), []
+
+    def locate(*arguments):
+        asked.append(arguments[-1])
+        return SpotSession.locate(session, *arguments)
+
+    session.locate = locate
+    tracker = started(session=session)
+    for frame in (*[scene(BOX)] * 3, *[striped(BOX)] * 40):
+        assert tracker.track(frame).state is State.TRACKING
+    changes = [one is not other for one, other in itertools.pairwise(asked[1:])]
+    assert all(changes[:3]) and not any(changes[3:13]) and all(changes[-5:])
 
 
 def brighter(frame, box, score):
