@@ -58,6 +58,19 @@ def test_more_starts_are_at_frames_that_show_the_target(walk):
     assert starts[1].present.tolist() == sequence.present[20:].tolist()
 
 
+def test_every_third_frame_and_starts_among_those(walk):
+    (sequence,) = read_paired(walk)
+    whole = [visible for visible, _ in sequence.images()]
+    seen = sequence.stepped(3)
+    late = seen.anchored(8)[1]
+    assert (seen.step, len(seen.boxes), late.first) == (3, 20, 24)
+    for part, frames in ((seen, whole[::3]), (late, whole[24::3])):
+        np.testing.assert_array_equal([visible for visible, _ in part.images()], frames)
+        np.testing.assert_array_equal(part.boxes, sequence.boxes[part.first :: 3])
+    with pytest.raises(DatasetError, match="walk/A: of every 60. frame only the first shows the target"):
+        sequence.stepped(60)
+
+
 def test_listed_clips_of_one_modality(data_root, tmp_path):
     root = shutil.copytree(data_root / "single_modality", tmp_path / "single")
     (root / "some.txt").write_text("IR_ONE\nV_ONE\n")

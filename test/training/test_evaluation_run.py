@@ -169,11 +169,19 @@ def test_a_comparison_is_told_as_text_json_and_markdown(data_root, single, rando
         assert "the best peer" in text
 
 
-def test_a_comparison_can_start_at_later_frames_too(data_root, random_weights, tmp_path):
-    arguments = [f"--clips={data_root}/rgbt_video/walk", "--start-every=30", "--frames=3", "--device=cpu"]
+def test_a_comparison_can_start_at_later_frames_and_leave_frames_out(data_root, random_weights, tmp_path, capsys):
+    arguments = [f"--clips={data_root}/rgbt_video/walk", "--step=2", "--start-every=15", "--frames=3", "--device=cpu"]
     assert main(["compare", *arguments, f"--weights=mine={random_weights}", f"--json={tmp_path / 'scores.json'}"]) == 0
     paired = json.loads((tmp_path / "scores.json").read_text())["sets"]["paired"]
-    assert paired["sequences"] == {name: {"frames": 3, "present": 3} for name in ("walk/A", "walk/A@30")}
+    assert paired["sequences"] == {name: {"frames": 3, "present": 3} for name in ("walk/A", "walk/A@15")}
+    assert "One frame in 2 was shown." in capsys.readouterr().out
+
+
+def test_where_only_every_fifth_frame_is_shown_each_counts_for_five(walk):
+    seen = walk.stepped(5)
+    trackers = [TPFEntrant("mine", "tiny", device="cpu", threads=1, step=step) for step in (1, 5)]
+    sides = [run_one_pass(tracker.open(), seen).boxes[1, 2:] for tracker in trackers]
+    assert np.abs(np.log(sides[1] / seen.boxes[0, 2:])).max() > 1.5 * np.abs(np.log(sides[0] / seen.boxes[0, 2:])).max()
 
 
 def test_another_process_gives_the_same_scores(walk, random_weights):

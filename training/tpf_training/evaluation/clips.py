@@ -8,6 +8,7 @@ import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -26,7 +27,8 @@ from tpf_training.evaluation.one_pass import Images
 class VideoSequence:
     """A target in one video or an aligned pair of equal size, a `Sequence` for `one_pass.py`.
 
-    first: the number in the video of frame 0, the first that shows the target. boxes are cut at the image's edges,
+    first: the number in the video of frame 0, the first that shows the target. step: each frame is so many of the
+    video's after the one before. boxes are cut at the image's edges,
     beyond which no tracker can see; a frame is `present` where the box file calls the target visible and at least 0.6
     of the box is in the image, as in training. Frames without a line in the box file are tracked, and do not count.
     """
@@ -37,6 +39,7 @@ class VideoSequence:
     first: int
     boxes: np.ndarray
     present: np.ndarray
+    step: int = 1
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -45,6 +48,16 @@ class VideoSequence:
     def head(self, count: int) -> "VideoSequence":
         """The first `count` frames, or all where there are fewer."""
         return dataclasses.replace(self, boxes=self.boxes[:count], present=self.present[:count])
+
+    def stepped(self, step: int) -> "VideoSequence":
+        """Every `step`-th frame, as a slow camera, or a tracker on a slow computer, sees them.
+
+        DatasetError where none of them but the first shows the target.
+        """
+        if not self.present[step::step].any():
+            raise DatasetError(f"{self.name}: of every {step}. frame only the first shows the target")
+        seen = {"boxes": self.boxes[::step], "present": self.present[::step], "step": self.step * step}
+        return dataclasses.replace(self, **seen)
 
     def anchored(self, every: int) -> list["VideoSequence"]:
         """This one, and one more from each `every`-th of its frames on that shows the target and has another behind it.
@@ -55,15 +68,20 @@ class VideoSequence:
         return [self, *(self._from(start) for start in starts)]
 
     def _from(self, start: int) -> "VideoSequence":
-        rest = {"first": self.first + start, "boxes": self.boxes[start:], "present": self.present[start:]}
+        rest = {"first": self.first + start * self.step, "boxes": self.boxes[start:], "present": self.present[start:]}
         return dataclasses.replace(self, name=f"{self.name}@{start}", **rest)
 
     def images(self) -> Iterator[Images]:
         """Each frame's images; DatasetError names the video and the frame that it lacks."""
+        return zip(
+            self._decode(self.visible, cv2.COLOR_BGR2RGB), self._decode(self.thermal, cv2.COLOR_BGR2GRAY), strict=True
+        )
+
+    def _decode(self, video: Path | None, conversion: int) -> Iterator[np.ndarray | None]:
         count = len(self.boxes)
-        visible = _decode(self.visible, self.first, count, cv2.COLOR_BGR2RGB) if self.visible else [None] * count
-        thermal = _decode(self.thermal, self.first, count, cv2.COLOR_BGR2GRAY) if self.thermal else [None] * count
-        return zip(visible, thermal, strict=True)
+        if video is None:
+            return iter([None] * count)
+        return islice(_decode(video, self.first, (count - 1) * self.step + 1, conversion), 0, None, self.step)
 
 
 def read_paired(path: Path) -> list[VideoSequence]:

@@ -36,6 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help="file that lists clips, one a line, of the folders visible/ and thermal/ beside it",
     )
+    clips.add_argument(
+        "--step",
+        type=whole_number(1),
+        default=1,
+        metavar="N",
+        help="show only every N-th frame, as a slow camera or computer would; the other options count those",
+    )
     clips.add_argument("--frames", type=whole_number(2), metavar="N", help="only the first N frames from each start")
     clips.add_argument(
         "--start-every",
@@ -79,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         "paired": [sequence for path in args.clips for sequence in read_paired(path)],
         "single": read_single(args.single) if args.single else [],
     }
-    sets = {name: _checked(sequences, args.start_every, args.frames) for name, sequences in sets.items() if sequences}
+    sets = {name: _checked(sequences, args) for name, sequences in sets.items() if sequences}
     if not sets:
         raise EvaluationError("nothing to evaluate on: give --clips or --single")
     entrants, degradation = _entrants(args), _degradation(args)
@@ -89,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
     report = {
         "rules": dataclasses.asdict(RULES[args.rules]),
         "degradation": degradation and dataclasses.asdict(degradation),
+        "step": args.step,
         "threads": args.threads,
         "workers": args.workers,
         "entrants": {entrant.name: dataclasses.asdict(entrant) for entrant in entrants},
@@ -102,18 +110,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _checked(sequences: list[VideoSequence], every: int | None, frames: int | None) -> list[VideoSequence]:
+def _checked(sequences: list[VideoSequence], args: argparse.Namespace) -> list[VideoSequence]:
     names = [sequence.name for sequence in sequences]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise EvaluationError(f"{twice} is given twice")
-    if every:
-        sequences = [start for sequence in sequences for start in sequence.anchored(every)]
-    return [sequence.head(frames) for sequence in sequences] if frames else sequences
+    sequences = [sequence.stepped(args.step) for sequence in sequences]
+    if args.start_every:
+        sequences = [start for sequence in sequences for start in sequence.anchored(args.start_every)]
+    return [sequence.head(args.frames) for sequence in sequences] if args.frames else sequences
 
 
 def _entrants(args: argparse.Namespace) -> list[Entrant]:
-    ours = tracker_settings(args)
+    ours = tracker_settings(args) | {"step": args.step}
     entrants: list[Entrant] = [TPFEntrant(m.name, m.model, m.weights, **ours) for m in named_models(args)]
     entrants += [
         PeerEntrant(peer, source, args.nanotrack if peer == "nano" else None, args.threads)
@@ -165,6 +174,8 @@ def _conditions(report: dict) -> str:
         f"Rules '{rules['name']}': boxes are {boxes}; frames in which the target is absent or unlabelled {absent}.",
         f"{report['threads']} thread(s) each, {report['workers']} process(es).",
     ]
+    if report["step"] > 1:
+        lines.append(f"One frame in {report['step']} was shown.")
     if degradation:
         kind = "black" if degradation["black"] else "absent"
         lines.append(f"{degradation['modality']} images are {kind} from each target's frame {degradation['start']} on.")

@@ -15,7 +15,8 @@ from tpf_training.evaluation.tpf_tracker import TPFTracker, tracker_config
 class TPFEntrant:
     """One of our models: the variant `model` with its shipped weights, or, with `model` AUTO, what `weights` holds.
 
-    ndtu, adaptation: see `tracker_config`. runtime, precision, device, threads: see `open_session`.
+    ndtu, adaptation: see `tracker_config`. runtime, precision, device, threads: see `open_session`. step: of the
+    sequences, see `VideoSequence`.
     """
 
     name: str
@@ -27,6 +28,7 @@ class TPFEntrant:
     precision: str = "auto"
     device: str = "auto"
     threads: int = 0
+    step: int = 1
 
     def open(self) -> TPFTracker:
         """EvaluationError where the model or its weights cannot be loaded, or not run as is asked for."""
@@ -37,7 +39,7 @@ class TPFEntrant:
             )
         except ValueError as error:
             raise EvaluationError(f"{self.name}: {error}") from error
-        return TPFTracker(session, tracker_config(self.ndtu, self.adaptation))
+        return TPFTracker(session, tracker_config(self.ndtu, self.adaptation), self.step)
 
     def suits(self, sequence: Sequence) -> bool:
         return True

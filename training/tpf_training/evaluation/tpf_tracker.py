@@ -5,7 +5,7 @@ import numpy as np
 from tpf_model.boxes import Box
 from tpf_model.frame import Frame
 from tpf_model.runtime import TPFSession
-from tpf_model.tracker import Tracker, TrackerConfig
+from tpf_model.tracker import FRAME_TIME, Tracker, TrackerConfig
 
 
 # No score exceeds 1, so no frame's crop becomes the dynamic template.
@@ -23,15 +23,19 @@ def tracker_config(ndtu: bool = True, adaptation: bool = True) -> TrackerConfig:
 
 
 class TPFTracker:
-    """`tpf_model.tracker.Tracker` as a `OnePassTracker`. Its box is held where it does not believe the frame's."""
+    """`tpf_model.tracker.Tracker` as a `OnePassTracker`. Its box is held where it does not believe the frame's.
 
-    def __init__(self, session: TPFSession, config: TrackerConfig = TrackerConfig()):
+    step: each frame is so many of the usual `FRAME_TIME` after the one before.
+    """
+
+    def __init__(self, session: TPFSession, config: TrackerConfig = TrackerConfig(), step: int = 1):
         self.info = session.info
         self._tracker = Tracker(session, config)
+        self._seconds = step * FRAME_TIME
 
     def init(self, visible: np.ndarray | None, thermal: np.ndarray | None, box: Box) -> None:
         self._tracker.init(Frame(visible, thermal), box)
 
     def track(self, visible: np.ndarray | None, thermal: np.ndarray | None) -> tuple[Box, float]:
-        estimate = self._tracker.track(Frame(visible, thermal))
+        estimate = self._tracker.track(Frame(visible, thermal), self._seconds)
         return estimate.box, estimate.score
