@@ -67,6 +67,18 @@ def started(config=CONFIG, session=None):
     return tracker
 
 
+def filters_asked(session):
+    """The correlation filters that `session` is given from now on; of `init`, which has none, the window."""
+    filters, locate = [], session.locate
+
+    def recording(*arguments):
+        filters.append(arguments[-1])
+        return locate(*arguments)
+
+    session.locate = recording
+    return filters
+
+
 def lost(config=CONFIG):
     tracker = started(config)
     for _ in range(config.lost_after + 1):
@@ -206,13 +218,8 @@ def test_the_size_follows_each_frame_by_the_rate():
 
 @pytest.mark.parametrize("seconds, frames", [(0.3, 9), (1 / 120, 0.25), (9, 30), (-5, 0)])
 def test_a_frame_counts_for_the_time_since_the_last(seconds, frames):
-    session, filters = SpotSession(), []
-
-    def locate(*arguments):
-        filters.append(arguments[-1])
-        return SpotSession.locate(session, *arguments)
-
-    session.locate = locate
+    session = SpotSession()
+    filters = filters_asked(session)
     changes = []
     for time in (FRAME_TIME, seconds):
         tracker = started(session=session)
@@ -343,13 +350,8 @@ def test_the_filter_corrects_the_box_s_centre():
 
 
 def test_the_filter_learns_from_trusted_frames_alone_and_is_not_asked_where_a_lost_target_is():
-    session, asked = SpotSession(), []
-
-    def locate(*arguments):
-        asked.append(arguments[-1])
-        return SpotSession.locate(session, *arguments)
-
-    session.locate = locate
+    session = SpotSession()
+    asked = filters_asked(session)
     tracker = started(session=session)
     for frame in (*[scene(moved(4, 0))] * 3, *[scene()] * (CONFIG.lost_after + 2)):
         tracker.track(frame)
@@ -369,13 +371,8 @@ def striped(box):
 
 
 def test_the_filter_does_not_learn_what_it_does_not_know_until_that_has_lasted():
-    session, asked = SpotSession(), []
-
-    def locate(*arguments):
-        asked.append(arguments[-1])
-        return SpotSession.locate(session, *arguments)
-
-    session.locate = locate
+    session = SpotSession()
+    asked = filters_asked(session)
     tracker = started(session=session)
     for frame in (*[scene(BOX)] * 3, *[striped(BOX)] * 40):
         assert tracker.track(frame).state is State.TRACKING

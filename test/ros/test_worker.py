@@ -75,10 +75,10 @@ class Bench:
             self.results.append(result)
             self._arrived.notify_all()
 
-    def add(self, health=GOOD, size=(96, 96), visible=True):
-        """Put a frame into buffer and mailbox; its stamp is its number times PERIOD."""
+    def add(self, health=GOOD, size=(96, 96), visible=True, scene=None):
+        """Put a frame into buffer and mailbox; its stamp is its number times PERIOD, its scene one of its own."""
         self._number += 1
-        rng = np.random.default_rng(self._number)
+        rng = np.random.default_rng(self._number if scene is None else scene)
         image = rng.integers(0, 255, (size[1], size[0], 3), np.uint8) if visible else None
         frame = Frame(image, rng.integers(0, 255, (96, 96), np.uint8))
         stamp = self._number * PERIOD
@@ -131,15 +131,15 @@ def test_the_newest_frame_wins_and_the_others_are_counted(bench):
 
 def test_a_frame_counts_for_the_time_since_the_one_that_was_processed_before(bench):
     bench.track()
-    bench.wait_for(bench.add())
+    bench.wait_for(bench.add(scene=1))
     assert bench.gate.entered.acquire(timeout=60)
     bench.gate.open.clear()
-    bench.add()
+    bench.add(scene=1)
     assert bench.gate.entered.acquire(timeout=60)
-    newest = [bench.add() for _ in range(10)][-1]
+    newest = [bench.add(scene=1) for _ in range(10)][-1]
     bench.gate.open.set()
     bench.wait_for(newest)
-    bench.wait_for(bench.add())
+    bench.wait_for(bench.add(scene=1))
     first, second, third = (torch.dist(*pair) for pair in itertools.pairwise(bench.gate.filters))
     assert third > 4 * first and third > 4 * second, "nine frames passed before the third"
 
