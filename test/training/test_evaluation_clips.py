@@ -67,7 +67,7 @@ def test_every_third_frame_and_starts_among_those(walk):
     for part, frames in ((seen, whole[::3]), (late, whole[24::3])):
         np.testing.assert_array_equal([visible for visible, _ in part.images()], frames)
         np.testing.assert_array_equal(part.boxes, sequence.boxes[part.first :: 3])
-    with pytest.raises(DatasetError, match="walk/A: of every 60. frame only the first shows the target"):
+    with pytest.raises(DatasetError, match="walk/A: of every 60 frames only the very first shows the target"):
         sequence.stepped(60)
 
 

@@ -172,8 +172,9 @@ def test_a_comparison_is_told_as_text_json_and_markdown(data_root, single, rando
 def test_a_comparison_can_start_at_later_frames_and_leave_frames_out(data_root, random_weights, tmp_path, capsys):
     arguments = [f"--clips={data_root}/rgbt_video/walk", "--step=2", "--start-every=15", "--frames=3", "--device=cpu"]
     assert main(["compare", *arguments, f"--weights=mine={random_weights}", f"--json={tmp_path / 'scores.json'}"]) == 0
-    paired = json.loads((tmp_path / "scores.json").read_text())["sets"]["paired"]
-    assert paired["sequences"] == {name: {"frames": 3, "present": 3} for name in ("walk/A", "walk/A@15")}
+    report = json.loads((tmp_path / "scores.json").read_text())
+    assert report["sets"]["paired"]["sequences"] == {n: {"frames": 3, "present": 3} for n in ("walk/A", "walk/A@15")}
+    assert report["step"] == report["entrants"]["mine"]["step"] == 2
     assert "One frame in 2 was shown." in capsys.readouterr().out
 
 

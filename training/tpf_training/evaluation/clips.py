@@ -28,9 +28,9 @@ class VideoSequence:
     """A target in one video or an aligned pair of equal size, a `Sequence` for `one_pass.py`.
 
     first: the number in the video of frame 0, the first that shows the target. step: each frame is so many of the
-    video's after the one before. boxes are cut at the image's edges,
-    beyond which no tracker can see; a frame is `present` where the box file calls the target visible and at least 0.6
-    of the box is in the image, as in training. Frames without a line in the box file are tracked, and do not count.
+    video's after the one before. boxes are cut at the image's edges, beyond which no tracker can see; a frame is
+    `present` where the box file calls the target visible and at least 0.6 of the box is in the image, as in training.
+    Frames without a line in the box file are tracked, and do not count.
     """
 
     name: str
@@ -55,7 +55,7 @@ class VideoSequence:
         DatasetError where none of them but the first shows the target.
         """
         if not self.present[step::step].any():
-            raise DatasetError(f"{self.name}: of every {step}. frame only the first shows the target")
+            raise DatasetError(f"{self.name}: of every {step} frames only the very first shows the target")
         seen = {"boxes": self.boxes[::step], "present": self.present[::step], "step": self.step * step}
         return dataclasses.replace(self, **seen)
 
