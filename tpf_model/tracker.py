@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tpf_model.appearance import Appearance, first_appearance
 from tpf_model.boxes import Box, clip_box, validate_box
-from tpf_model.correlation_filter import CorrelationFilter, first_filter, response_at, spectrum_of
+from tpf_model.correlation_filter import response_at, spectrum_of
 from tpf_model.crop import Crop
 from tpf_model.decode import hann_window
 from tpf_model.frame import Frame
@@ -30,6 +31,9 @@ _HABIT = 0.05  # what a frame is worth to the usual response of the filter, agai
 # What the filter responds less to, against the usual, it does not learn: mostly that is what has come in front of the
 # target, and a filter that has learnt it prefers it afterwards. Where the target has changed, the usual response falls.
 _KNOWN = 0.85
+# Of `size_rate`, where the scale filter says how the size changes: for what the network says of it, and of the ratio of
+# width to height, which the filter does not know.
+_SIZE_SHARE, _SHAPE_SHARE = 0.25, 0.5
 _LONGEST = 1.0  # seconds without a frame, after which no more is forgotten
 
 
@@ -174,11 +178,12 @@ class Tracker:
         located = self._session.locate(*templates, frame, crop, self._registration, self._window)
         believed = located.score >= self._config.coast_score
         self._calibration = self._calibrate(_in_image(located, crop)) if believed else (1.0, 1.0)
-        self._filter: CorrelationFilter | None = None
+        self._appearance: Appearance | None = None
         if self._config.filter_rate:
-            spectrum, target = spectrum_of(located.fused), _in_crop(box, crop)
-            self._filter = first_filter(spectrum, target)
-            response = response_at(torch.tensor(target), self._filter.respond(spectrum).cpu())
+            target = _in_crop(box, crop)
+            self._appearance = first_appearance(located.fused, target)
+            response = self._appearance.correlation_filter.respond(spectrum_of(located.fused)).cpu()
+            response = response_at(torch.tensor(target), response)
             self._usual = _UNSEEN * float(response)  # its response to the target
         return Estimate(box, 1.0, self._state, crop, located.fused)
 
@@ -196,14 +201,16 @@ class Tracker:
         self._frames = min(max(seconds, 0.0), _LONGEST) / FRAME_TIME
         crop, window = self._search_region(), self._search_window()
         templates = self._initial, self._dynamic
-        asked = self._filter if window is self._window else None  # it knows the target at the tracking scale
-        located = self._session.locate(*templates, frame, crop, self._registration, window, asked)
+        if self._appearance is not None:
+            self._appearance = self._appearance.with_sides(*_in_crop(self._box, crop)[2:])
+        known = self._appearance if window is self._window else None  # at the tracking scale
+        located = self._session.locate(*templates, frame, crop, self._registration, window, known)
         seen = _in_image(located, crop)
-        box = self._limit_size(_resized(seen, *(side * factor for side, factor in zip(seen[2:], self._calibration))))
-        self._step(self._in_frame(box), located)
+        calibrated = _resized(seen, *(side * factor for side, factor in zip(seen[2:], self._calibration)))
+        self._step(self._in_frame(self._limit_size(calibrated, self._scale(located))), located)
         if not self._step_aside(located, crop):
             self._update_template(frame, located.score)
-            self._update_filter(located, crop)
+            self._learn(located, crop)
         return Estimate(self._box, located.score, self._state, crop, located.fused)
 
     def _search_region(self) -> Crop:
@@ -223,7 +230,7 @@ class Tracker:
             self._trust(box)
             self._get_used_to(located.response)
         elif self._is_familiar(located):
-            self._trust(_resized(box, *self._box[2:]))  # the filter says where, but not how large
+            self._trust(self._grown(box, located.scale, located.scale))  # how large is not for the network to say
         else:
             self._coasted += 1
             self._state = State.LOST if self._coasted > self._config.lost_after else State.COASTING
@@ -286,23 +293,42 @@ class Tracker:
 
     def _calibrate(self, box: Box) -> tuple[float, ...]:
         """What the network's widths and heights are to be multiplied with; `box`: what it says of the first frame."""
-        return tuple(self._limit(*sides) ** self._config.size_calibration for sides in zip(self._box[2:], box[2:]))
+        ratios = (true / seen for true, seen in zip(self._box[2:], box[2:]))
+        return tuple(self._limit(ratio) ** self._config.size_calibration for ratio in ratios)
 
-    def _limit_size(self, box: Box) -> Box:
+    def _knows(self, located: Located) -> bool:
+        """Whether what the correlation filter sees at the box is the target as it usually is."""
+        return located.response is not None and located.response >= _KNOWN * self._usual
+
+    def _scale(self, located: Located) -> float | None:
+        """By how much the target has grown, where a filter is asked; of what it does not know it says nothing: 1."""
+        return 1.0 if located.scale is not None and not self._knows(located) else located.scale
+
+    def _limit_size(self, box: Box, scale: float | None) -> Box:
         """`box` with a size that follows the last one's: one wild size would set the scale of the frames after it.
 
-        A lost target may have changed its size meanwhile: what is found is only kept within the limit.
+        scale: by how much the target has grown, where the scale filter says so. A lost target may have changed its size
+        meanwhile: what is found is only kept within the limit.
         """
-        # In a longer time a size drifts further, but each frame's is as wrong as ever: a steady Kalman filter's share
-        # of the new one grows with the root of the time.
-        share = _share(self._config.size_rate, self._frames**0.5)
-        rate = 1.0 if self._state is State.LOST else share
-        return _resized(box, *(self._limit(*sides) ** rate * sides[1] for sides in zip(box[2:], self._box[2:])))
+        wide, high = (self._limit(new / old) for new, old in zip(box[2:], self._box[2:]))
+        if self._state is State.LOST:
+            return self._grown(box, wide, high)
+        # In a longer time a size drifts further, but each frame's is as wrong as ever: a steady Kalman filter's share of
+        # the new one grows with the root of the time.
+        rate, frames = self._config.size_rate, self._frames**0.5
+        size_share, shape_share = (1, 1) if scale is None else (_SIZE_SHARE, _SHAPE_SHARE)
+        size = (wide * high) ** (_share(rate * size_share, frames) / 2) * (scale or 1.0)
+        shape = (wide / high) ** (_share(rate * shape_share, frames) / 2)
+        return self._grown(box, size * shape, size / shape)
 
-    def _limit(self, side: float, other: float) -> float:
-        """The ratio of a side to another, within the limit of a size's change."""
+    def _grown(self, box: Box, *ratios: float) -> Box:
+        """A box of the last one's size times `ratios`, within the limit, around the centre of `box`."""
+        return _resized(box, *(self._limit(ratio) * side for ratio, side in zip(ratios, self._box[2:])))
+
+    def _limit(self, ratio: float) -> float:
+        """A change of a side, within the limit."""
         limit = self._config.max_size_change
-        return min(max(side / other, 1 / limit), limit)
+        return min(max(ratio, 1 / limit), limit)
 
     def _update_template(self, frame: Frame, score: float) -> None:
         believed = score if self._state is State.TRACKING else 0.0
@@ -310,12 +336,11 @@ class Tracker:
         if due is not None:
             self._dynamic = self._session.embed(*due)
 
-    def _update_filter(self, located: Located, crop: Crop) -> None:
-        if located.response is None or self._state is not State.TRACKING:
-            return
-        if located.response >= _KNOWN * self._usual:
+    def _learn(self, located: Located, crop: Crop) -> None:
+        if self._state is State.TRACKING and self._knows(located):
             rate = _share(self._config.filter_rate, self._frames)
-            self._filter = self._filter.learn(located.spectrum, _in_crop(self._box, crop), rate)
+            target = _in_crop(self._box, crop)
+            self._appearance = self._appearance.learn(located.spectrum, located.sizes, target, rate)
 
     def _template_region(self, box: Box) -> Crop:
         config = self._session.config

@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from tpf_model.appearance import first_appearance, no_appearance
 from tpf_model.boxes import iou
-from tpf_model.correlation_filter import first_filter, no_preference, spectrum_of
+from tpf_model.correlation_filter import spectrum_of
 from tpf_model.crop import Crop
 from tpf_model.decode import hann_window
 from tpf_model.frame import Frame
@@ -17,6 +18,7 @@ from tpf_model.runtime import open_session
 from tpf_model.runtime.cuda_graph import CaptureError, CudaGraphSession, embed_step, locate_step
 from tpf_model.runtime.device_crop import StagedCrop
 from tpf_model.runtime.eager import EagerSession
+from tpf_model.scale_filter import sizes_of
 from tpf_model.tracker import Tracker, TrackerConfig
 from tpf_model.weights import load_network
 from torch.utils._pytree import tree_leaves
@@ -138,7 +140,7 @@ def test_the_templates_are_those_of_the_call(both, frames):
     assert abs(eager[0] - eager[1]) > 0.01 and abs(eager[1] - eager[2]) > 0.01
 
 
-def test_the_filter_is_that_of_the_call(both, frames):
+def test_the_appearance_is_that_of_the_call(both, frames):
     """Where scores and window make all places equal the filter decides; the call after it has none."""
     box, config = true_boxes()[0], both[0].config
     crop = Crop.around(box, 4, config.search_size)
@@ -147,13 +149,17 @@ def test_the_filter_is_that_of_the_call(both, frames):
         template = session.embed(frames[0], Crop.around(box, 2, config.template_size), IDENTITY)
         arguments = template, template, frames[0], crop, IDENTITY
         plain = session.locate(*arguments, WINDOW)
-        elsewhere = first_filter(spectrum_of(plain.fused), (0.2, 0.55, 0.2, 0.3))  # as if the target had been there
+        elsewhere = first_appearance(plain.fused, (0.2, 0.55, 0.2, 0.3))  # as if the target had been there
+        elsewhere = elsewhere.with_sides(0.19, 0.285)  # and had grown since
         if session is both[0]:
             level = 1 / session.predict(template, template, plain.fused)[0]
         led, again = session.locate(*arguments, level, elsewhere), session.locate(*arguments, WINDOW)
-        assert again.box == plain.box and again.spectrum is again.response is None
+        assert again.box == plain.box and again.spectrum is again.sizes is again.response is again.scale is None
         assert torch.allclose(led.spectrum, spectrum_of(led.fused), atol=1e-4)
-        found.append((led.score, led.response))
+        sizes = sizes_of(led.fused, torch.tensor(led.box), elsewhere.sides)
+        assert torch.allclose(led.sizes.cpu(), sizes.cpu(), atol=1e-2)
+        found.append((led.score, led.response, led.scale))
+        assert abs(led.scale - 1) > 0.01
         assert plain.score > 0.3 > led.score
     assert found[1] == pytest.approx(found[0], abs=2e-3)
 
@@ -176,11 +182,11 @@ def test_the_steps_do_nothing_that_a_capture_forbids():
         network.to_empty(device=cuda)
         templates = torch.zeros(2, 1, config.template_tokens, config.width, device=cuda)
         template, search = StagedCrop(config.template_size, cuda), StagedCrop(config.search_size, cuda, 16)
+        nothing = no_appearance(config.search_size, cuda)
         with OnDevice():
             tokens = embed_step(network, torch.float32, template)
-            indifferent = no_preference(config.search_size, cuda)
-            answer, fused, _ = locate_step(network, torch.float32, search, templates, indifferent)
-    assert (tokens.shape, answer.shape, fused.shape) == (templates[0].shape, (6 + 16 * 16,), (3, 256, 256))
+            answer, fused, *_ = locate_step(network, torch.float32, search, templates, nothing)
+    assert (tokens.shape, answer.shape, fused.shape) == (templates[0].shape, (7 + 16 * 16,), (3, 256, 256))
 
 
 def test_on_a_cpu_the_runtime_is_refused_and_not_chosen():

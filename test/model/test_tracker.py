@@ -1,11 +1,13 @@
 """The tracker's behaviour, over a session that finds bright spots, and over the real network where that matters."""
 
 import itertools
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from tpf_model.appearance import Appearance
 from tpf_model.boxes import iou
 from tpf_model.config import load_variant
 from tpf_model.frame import Frame
@@ -17,6 +19,7 @@ from tpf_model.tracker import FRAME_TIME, State, Tracker, TrackerConfig, fuse_fr
 SIZE = (640, 480)
 BOX = (300, 200, 40, 50)
 CONFIG = TrackerConfig(coast_score=0.3, lost_after=5, recover_score=0.5, recover_frames=3, lost_growth=1.1)
+NO_FILTERS = replace(CONFIG, filter_rate=0)
 
 
 class SpotSession(SessionInParts):
@@ -68,11 +71,12 @@ def started(config=CONFIG, session=None):
 
 
 def filters_asked(session):
-    """The correlation filters that `session` is given from now on; of `init`, which has none, the window."""
+    """The correlation filters that `session` is given from now on; of `init`, and where it is given none, None."""
     filters, locate = [], session.locate
 
     def recording(*arguments):
-        filters.append(arguments[-1])
+        known = arguments[-1]
+        filters.append(known.correlation_filter if isinstance(known, Appearance) else None)
         return locate(*arguments)
 
     session.locate = recording
@@ -197,7 +201,7 @@ def test_a_target_of_a_few_pixels_keeps_its_size():
 
 
 def test_one_wild_size_does_not_run_away():
-    tracker = started()
+    tracker = started(NO_FILTERS)
     wild = tracker.track(scene((260, 150, 120, 150))).box  # three times as large, around the same centre
     ratio = CONFIG.max_size_change**CONFIG.size_rate
     expected = (320 - 20 * ratio, 225 - 25 * ratio, 40 * ratio, 50 * ratio)
@@ -211,21 +215,49 @@ def test_the_size_follows_each_frame_by_the_rate():
     shown = (290, 190, 60, 70)
     widths = {}
     for rate in (0.25, 0.5, 1.0):
-        tracker = started(TrackerConfig(size_rate=rate, coast_score=0.3))
+        tracker = started(replace(NO_FILTERS, size_rate=rate))
         widths[rate] = tracker.track(scene(shown)).box[2]
     assert widths == pytest.approx({rate: 40 * 1.5**rate for rate in widths}, abs=0.5)
 
 
+class Stubborn(SpotSession):
+    """Takes whatever it finds for a quarter of the region's side, as the target was at first."""
+
+    def predict(self, initial, dynamic, search):
+        score, size, offset = super().predict(initial, dynamic, search)
+        sides = np.array(BOX[2:]) / np.sqrt(BOX[2] * BOX[3]) / 4
+        return score, np.where(score > 0.1, sides[:, None, None], size), offset
+
+
+@pytest.mark.parametrize("growth", [0.99, 1.01])
+@pytest.mark.parametrize("score", [0.9, 0.2])  # believed, and known to the filter alone
+def test_the_size_follows_what_the_target_s_image_does_where_the_network_is_stubborn(growth, score):
+    sides = {}
+    for rate in (0.02, 0.0):
+        tracker = Tracker(Stubborn(), replace(CONFIG, filter_rate=rate, coast_score=0.3 if rate else 0.1))
+        tracker.init(scene(BOX, score=score), BOX)
+        for frame in range(1, 51):
+            scale = growth**frame
+            shown = (320 - 20 * scale, 225 - 25 * scale, 40 * scale, 50 * scale)
+            estimate = tracker.track(scene(shown, score=score))
+            assert estimate.state is State.TRACKING
+        sides[rate] = np.sqrt(estimate.box[2] * estimate.box[3] / (shown[2] * shown[3]))
+    assert sides[0.02] == pytest.approx(1, abs=0.1)
+    assert abs(np.log(sides[0.0])) > 0.3
+
+
 @pytest.mark.parametrize("seconds, frames", [(0.3, 9), (1 / 120, 0.25), (9, 30), (-5, 0)])
 def test_a_frame_counts_for_the_time_since_the_last(seconds, frames):
+    shown = scene((296, 195, 50, 62))
     session = SpotSession()
     filters = filters_asked(session)
     changes = []
     for time in (FRAME_TIME, seconds):
         tracker = started(session=session)
-        box = tracker.track(scene((296, 195, 50, 62)), time).box
+        tracker.track(shown, time)
         tracker.track(scene(BOX))
         changes.append(torch.dist(filters[-1].transfer, filters[-2].transfer))
+    box = started(NO_FILTERS).track(shown, seconds).box
     assert box[2] == pytest.approx(40 * 1.25 ** (1 - 0.8 ** np.sqrt(frames)), abs=0.5)
     assert changes[1] / changes[0] == pytest.approx((1 - 0.98**frames) / 0.02, rel=0.2)  # the crops differ a little
 
@@ -253,7 +285,7 @@ def test_what_the_first_size_is_wrong_by_is_made_up_for(calibration, ratios):
 
 
 def test_a_first_size_that_is_not_believed_calibrates_nothing():
-    tracker = Tracker(HalfBlind(), TrackerConfig(coast_score=0.3))
+    tracker = Tracker(HalfBlind(), NO_FILTERS)
     tracker.init(scene(BOX, score=0.2), BOX)
     raised = tracker.track(scene(BOX, score=0.9)).box
     assert raised[3] == pytest.approx(BOX[3] * 1.25 ** TrackerConfig().size_rate, abs=0.5)
@@ -322,7 +354,7 @@ def test_the_better_the_filter_knows_the_target_the_more_like_itself_it_must_loo
     assert tracker.track(scene((*BOX[:2], 24, 50))).state is state
 
 
-def test_where_only_the_filter_knows_the_target_it_keeps_its_size():
+def test_where_only_the_filters_know_the_target_the_network_s_size_does_not_count():
     session = Unsure()
     session.sure = 0.2  # from the start
     tracker = started(session=session)
@@ -414,7 +446,7 @@ def test_what_a_lost_target_met_is_forgotten():
     for _ in range(30):  # until their lines have led them apart again
         tracker.track(scene())
     found = passing(39)[0]
-    other = moved(42, 0, found)
+    other = moved(46, 0, found)
     for _ in range(10):  # what cannot be believed to be it does not become it by its place
         assert tracker.track(scene(other, score=0.4)).state is State.LOST
     for _ in range(40):  # without the one and with another on its other side

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tpf_model.correlation_filter import CorrelationFilter
+from tpf_model.appearance import Appearance
 from tpf_model.frame import Frame
 from tpf_model.registration import Registration
 from tpf_model.runtime import open_session
@@ -29,7 +29,7 @@ PERIOD = 50_000_000
 class Gate:
     """A real session whose every pass in tracking waits for `open`; `entered` counts those begun.
 
-    That in which `init` looks at its own frame, without a filter, is none of them.
+    That in which `init` looks at its own frame, without an appearance, is none of them.
     """
 
     def __init__(self, session):
@@ -42,9 +42,9 @@ class Gate:
         return getattr(self._session, name)
 
     def locate(self, *arguments):
-        if not isinstance(arguments[-1], CorrelationFilter):
+        if not isinstance(arguments[-1], Appearance):
             return self._session.locate(*arguments)
-        self.filters.append(arguments[-1].transfer)
+        self.filters.append(arguments[-1].correlation_filter.transfer)
         self.entered.release()
         assert self.open.wait(60)
         if self.broken:

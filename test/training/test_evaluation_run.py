@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tpf_model.correlation_filter import CorrelationFilter
+from tpf_model.appearance import Appearance
 from tpf_model.runtime.in_parts import SessionInParts
 from tpf_model.template import TemplateRule
 from tpf_model.weights import RANDOM, load_network, save_network, shipped_weights
@@ -102,14 +102,14 @@ def test_an_entrant_adapts_to_its_target_or_not(smoke, random_weights, wanted, m
     asked, plain = [], SessionInParts.locate
 
     def locate(*arguments):
-        asked.append(isinstance(arguments[-1], CorrelationFilter))
+        asked.append(isinstance(arguments[-1], Appearance))
         return plain(*arguments)
 
     monkeypatch.setattr(SessionInParts, "locate", locate)
     tracker = TPFEntrant("mine", "auto", random_weights, adaptation=wanted, device="cpu").open()
     asked.clear()  # of the warm-up
     run_one_pass(tracker, smoke.head(3))
-    assert asked == [False, wanted, wanted]  # the first frame's has no filter yet
+    assert asked == [False, wanted, wanted]  # the first frame's has none yet
     assert bool(tracker_config(adaptation=wanted).size_calibration) is wanted
 
 

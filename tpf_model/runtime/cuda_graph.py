@@ -10,14 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tpf_model.correlation_filter import (
-    CorrelationFilter,
-    no_preference,
-    preference,
-    recentred,
-    response_at,
-    spectrum_of,
-)
+from tpf_model.appearance import Appearance, no_appearance
+from tpf_model.correlation_filter import preference, recentred, response_at, spectrum_of
 from tpf_model.crop import Crop
 from tpf_model.frame import Frame
 from tpf_model.network import TPFNetwork
@@ -27,6 +21,7 @@ from tpf_model.runtime.device_decode import decode_on_device
 from tpf_model.runtime.eager import EagerSession
 from tpf_model.runtime.precision import full_float32, products_in
 from tpf_model.runtime.session import Located
+from tpf_model.scale_filter import sizes_of
 
 # Libraries choose kernels, compile them and take their workspaces in the first runs, all of which a capture forbids.
 _WARM_UPS = 3
@@ -64,16 +59,16 @@ class CudaGraphSession(EagerSession):
         self._search_crop = _Transfer(config.search_size, device, cells)
         self._templates = torch.zeros(2, 1, config.template_tokens, config.width, device=device)
         self._loaded: list[Tensor | None] = [None, None]  # whose tokens those are
-        self._filter = no_preference(config.search_size, device)
-        self._no_filter = no_preference(config.search_size, device)
-        self._answer = torch.zeros(6 + cells**2, pin_memory=on_gpu)
+        self._appearance = no_appearance(config.search_size, device)
+        self._no_appearance = no_appearance(config.search_size, device)
+        self._answer = torch.zeros(7 + cells**2, pin_memory=on_gpu)
         self._stream = torch.cuda.Stream(device) if on_gpu else None
         runs, template, search = (self._network, self._dtype), self._template_crop.there, self._search_crop.there
         # Not in inference mode: the random generator's tensors, which the process's first capture makes for all later
         # ones, could then not be written outside it.
         with torch.no_grad():
             self._embed = self._program(lambda: embed_step(*runs, template))
-            self._locate = self._program(lambda: locate_step(*runs, search, self._templates, self._filter))
+            self._locate = self._program(lambda: locate_step(*runs, search, self._templates, self._appearance))
 
     @torch.inference_mode()
     def embed(self, frame: Frame, crop: Crop, registration: Registration) -> Tensor:
@@ -92,23 +87,22 @@ class CudaGraphSession(EagerSession):
         crop: Crop,
         registration: Registration,
         window: np.ndarray,
-        correlation_filter: CorrelationFilter | None = None,
+        appearance: Appearance | None = None,
     ) -> Located:
         with self._on_stream():
             for place, tokens in enumerate((initial, dynamic)):
                 if tokens is not self._loaded[place]:
                     self._templates[place].copy_(tokens)
                     self._loaded[place] = tokens
-            self._filter.copy_(correlation_filter or self._no_filter)
+            self._appearance.copy_(appearance or self._no_appearance)
             self._search_crop.send(frame, crop, registration, window)
-            answer, fused, spectrum = self._locate()
-            fused = fused.clone()  # the next frame's goes to the same place
-            spectrum = spectrum.clone() if correlation_filter else None
+            answer, *seen = self._locate()
+            fused, *known = (tensor.clone() for tensor in seen)  # the next frame's go to the same places
             self._answer.copy_(answer, non_blocking=True)
             self._wait()
-        *box, score, response = self._answer[:6].tolist()
-        scores = self._answer[6:].view(window.shape).numpy().copy()
-        return Located(tuple(box), score, scores, fused, spectrum, response if correlation_filter else None)
+        *box, score, response, scale = self._answer[:7].tolist()
+        scores = self._answer[7:].view(window.shape).numpy().copy()
+        return Located(tuple(box), score, scores, fused, *((*known, response, scale) if appearance else ()))
 
     def _program(self, step: Callable) -> Callable:
         """`step`, on a GPU as a graph."""
@@ -125,7 +119,7 @@ class CudaGraphSession(EagerSession):
     def _on_stream(self) -> contextlib.AbstractContextManager:
         if self._stream is None:
             return contextlib.nullcontext()
-        # A filter may still be learning, on the caller's stream, from the last frame's spectrum.
+        # The filters may still be learning, on the caller's stream, from the last frame.
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
         return torch.cuda.stream(self._stream)
 
@@ -157,23 +151,25 @@ def embed_step(network: TPFNetwork, dtype: torch.dtype, crop: StagedCrop) -> Ten
 
 @full_float32()
 def locate_step(
-    network: TPFNetwork, dtype: torch.dtype, crop: StagedCrop, templates: Tensor, correlation_filter: CorrelationFilter
-) -> tuple[Tensor, Tensor, Tensor]:
+    network: TPFNetwork, dtype: torch.dtype, crop: StagedCrop, templates: Tensor, appearance: Appearance
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """All of a frame's work. templates: tokens of the initial and the dynamic one, (2, 1, template_tokens, C).
 
-    Returns (6 + G x G,), box and score, see `decode_on_device`, `response_at` the box, and all cells' scores; the fused
-    crop (3, S, S), about [0, 1]; `spectrum_of` it.
+    Returns (7 + G x G,), box and score, see `decode_on_device`, `response_at` the box, the target's scale, see
+    `ScaleFilter.scale`, and all cells' scores; the fused crop (3, S, S), about [0, 1]; `spectrum_of` and `sizes_of` it.
     """
     fused = network.fuse(*sample_pair(crop))
     with products_in(dtype, fused.device):
         maps = network.predict(network.encode_search(*templates, fused))
     spectrum = spectrum_of(fused[0])
-    response = correlation_filter.respond(spectrum)
+    response = appearance.correlation_filter.respond(spectrum)
     window = crop.window * preference(response, len(crop.window))
     box, score = decode_on_device(maps.score[0, 0], maps.size[0], maps.offset[0].float(), window).split((4, 1))
     box = recentred(box, response)
-    answer = torch.cat((box, score, response_at(box, response)[None], maps.score.float().flatten()))
-    return answer, fused[0], spectrum
+    sizes = sizes_of(fused[0], box, appearance.sides)
+    said = torch.stack((response_at(box, response), appearance.scale_filter.scale(sizes)))
+    answer = torch.cat((box, score, said, maps.score.float().flatten()))
+    return answer, fused[0], spectrum, sizes
 
 
 def capture(step: Callable, stream: torch.cuda.Stream) -> Callable:

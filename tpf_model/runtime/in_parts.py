@@ -6,13 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tpf_model.correlation_filter import CorrelationFilter, preference, recentred, response_at, spectrum_of
+from tpf_model.appearance import Appearance
+from tpf_model.correlation_filter import preference, recentred, response_at, spectrum_of
 from tpf_model.crop import Crop
 from tpf_model.decode import decode
 from tpf_model.frame import Frame
 from tpf_model.pair import crop_pair
 from tpf_model.registration import Registration
 from tpf_model.runtime.session import Located, Template
+from tpf_model.scale_filter import sizes_of
 
 
 class SessionInParts(ABC):
@@ -46,14 +48,16 @@ class SessionInParts(ABC):
         crop: Crop,
         registration: Registration,
         window: np.ndarray,
-        correlation_filter: CorrelationFilter | None = None,
+        appearance: Appearance | None = None,
     ) -> Located:
         fused = self.fuse(*crop_pair(frame, crop, registration))
         maps = self.predict(initial, dynamic, fused)
-        if correlation_filter is None:
+        if appearance is None:
             return Located(*decode(*maps, window), maps[0], fused)
         spectrum = spectrum_of(fused)
-        response = correlation_filter.respond(spectrum).cpu()
+        response = appearance.correlation_filter.respond(spectrum).cpu()
         box, score = decode(*maps, window * preference(response, len(window)).numpy())
         box = recentred(torch.tensor(box), response)
-        return Located(tuple(box.tolist()), score, maps[0], fused, spectrum, float(response_at(box, response)))
+        sizes = sizes_of(fused, box, appearance.sides)
+        said = float(response_at(box, response)), float(appearance.scale_filter.scale(sizes))
+        return Located(tuple(box.tolist()), score, maps[0], fused, spectrum, sizes, *said)

@@ -6,9 +6,9 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
+from tpf_model.appearance import Appearance
 from tpf_model.boxes import Box
 from tpf_model.config import ModelConfig
-from tpf_model.correlation_filter import CorrelationFilter
 from tpf_model.crop import Crop
 from tpf_model.frame import Frame
 from tpf_model.registration import Registration
@@ -40,8 +40,9 @@ class Located:
 
     box: in fractions of the crop, which may leave 0..1. score: the plain classification score there, 0..1. scores:
     those of all cells, (G, G) float32. fused: the crop fused, as `TPFSession.fuse` returns it. spectrum: `spectrum_of`
-    it. Both stay as they are when the session goes on. response: the correlation filter's at the box, see
-    `response_at`. Without a filter the last two are None.
+    it. sizes: `sizes_of` it around the box. These three stay as they are when the session goes on. response: the
+    correlation filter's at the box, see `response_at`. scale: how many times as large as it was known the target is, by
+    the scale filter. Where the session was not told the target's appearance the last four are None.
     """
 
     box: Box
@@ -49,7 +50,9 @@ class Located:
     scores: np.ndarray
     fused: Tensor
     spectrum: Tensor | None = None
+    sizes: Tensor | None = None
     response: float | None = None
+    scale: float | None = None
 
 
 class TPFSession(Protocol):
@@ -79,13 +82,14 @@ class TPFSession(Protocol):
         crop: Crop,
         registration: Registration,
         window: np.ndarray,
-        correlation_filter: CorrelationFilter | None = None,
+        appearance: Appearance | None = None,
     ) -> Located:
         """Find the target of two templates in `crop`, of the configuration's search_size: the whole of a frame's work.
 
         initial, dynamic: of this session's `embed`. window: (G, G) float32, what the scores are multiplied with to
-        choose the best cell, see `hann_window`; an array once given must not be written to. correlation_filter:
-        whose response to the fused crop they are multiplied with, too, and which corrects the box's centre.
+        choose the best cell, see `hann_window`; an array once given must not be written to. appearance: the
+        scores are multiplied with its correlation filter's response to the fused crop, too, which also corrects the
+        box's centre; its scale filter says how the target's size differs from `sides`.
         """
 
 

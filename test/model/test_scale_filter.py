@@ -1,0 +1,81 @@
+"""The scale filter, over textures whose size is known."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tpf_model.scale_filter import first_scale_filter, no_scale, sizes_of
+
+SIZE = 256
+SIDES = torch.tensor((56 / SIZE, 80 / SIZE))
+
+
+@pytest.fixture
+def texture():
+    """A target of 112 x 160 pixels, to be shown at half of that, coarse enough for that."""
+    generator = torch.Generator().manual_seed(3)
+    coarse = torch.rand(1, 3, 20, 14, generator=generator)
+    return F.interpolate(coarse, (160, 112), mode="bicubic").clamp(0, 1)
+
+
+def seen(texture, scale, place=(128, 128), sides=SIDES, off=(0, 0)):
+    """`sizes_of` a crop in which the target of SIDES times `scale` is at `place`, taken to be `off` pixels beside it."""
+    crop = torch.full((3, SIZE, SIZE), 0.4)
+    height, width = round(80 * scale), round(56 * scale)
+    left, top = place[0] - width // 2, place[1] - height // 2
+    shown = F.interpolate(texture, (height, width), mode="bilinear", antialias=True)
+    crop[:, top : top + height, left : left + width] = shown
+    centre = torch.tensor((left + width / 2 + off[0], top + height / 2 + off[1])) / SIZE
+    return sizes_of(crop, torch.cat((centre - 0.1, torch.tensor((0.2, 0.2)))), sides)  # the box's own sides are not asked
+
+
+def followed(learnt, texture, scale, frames, **arguments):
+    """The size, against the true one, that one ends with who follows the scale from frame to frame."""
+    size = 1.0
+    for _ in range(frames):
+        size *= float(learnt.scale(seen(texture, scale, sides=SIDES * size, **arguments)))
+    return size / scale
+
+
+def test_the_size_that_was_learnt_is_the_right_one(texture):
+    learnt = first_scale_filter(seen(texture, 1))
+    assert float(learnt.scale(seen(texture, 1))) == pytest.approx(1, abs=0.003)
+
+
+@pytest.mark.parametrize("scale", [0.9, 0.95, 1.05, 1.1])
+def test_a_target_of_another_size_is_followed_to_it(texture, scale):
+    learnt = first_scale_filter(seen(texture, 1))
+    at_once = float(learnt.scale(seen(texture, scale)))
+    assert 0.3 < (at_once - 1) / (scale - 1) < 1.2
+    assert followed(learnt, texture, scale, 6) == pytest.approx(1, abs=0.015)
+
+
+def test_place_and_a_small_error_of_it_do_not_matter(texture):
+    learnt = first_scale_filter(seen(texture, 1))
+    assert followed(learnt, texture, 1.06, 6, place=(90, 150), off=(1, 1)) == pytest.approx(1, abs=0.015)
+
+
+def test_a_target_that_changes_is_learnt_at_the_rate_at_the_size_it_has(texture):
+    other = texture.flip(3)
+    learnt = first_scale_filter(seen(texture, 1))
+    for _ in range(60):
+        learnt = learnt.learn(seen(other, 1.08), 1.08, 0.1)
+    assert float(learnt.scale(seen(other, 1.08))) == pytest.approx(1.08, abs=0.01)
+    unchanged = first_scale_filter(seen(texture, 1)).learn(seen(other, 1.08), 1.08, 0.0)
+    assert followed(unchanged, texture, 1.06, 6) == pytest.approx(1, abs=0.015)
+
+
+def test_where_there_is_nothing_to_see_the_size_stays(texture):
+    blank = torch.full((3, SIZE, SIZE), 0.4)
+    nothing = sizes_of(blank, torch.tensor((0.4, 0.4, 0.2, 0.2)), SIDES)
+    learnt = first_scale_filter(seen(texture, 1))
+    without = no_scale(torch.device("cpu"))
+    said = learnt.scale(nothing), first_scale_filter(nothing).scale(seen(texture, 1.1)), without.scale(seen(texture, 1.1))
+    assert [float(scale) for scale in said] == pytest.approx([1, 1, 1], abs=1e-4)
+
+
+def test_copy_takes_over_the_values_in_place(texture):
+    learnt, place = first_scale_filter(seen(texture, 1)), no_scale(torch.device("cpu"))
+    numerator, denominator = place.numerator, place.denominator
+    place.copy_(learnt)
+    assert place.numerator is numerator and place.denominator is denominator
+    assert place.scale(seen(texture, 1.1)) == learnt.scale(seen(texture, 1.1))
