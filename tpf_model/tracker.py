@@ -63,7 +63,7 @@ class TrackerConfig:
     # How strongly the target is expected where it was. A Hann window (power 1) over four times the target is so flat in
     # its middle that a look-alike at the target's side wins with a slightly better score.
     hann_power: float = 2.0
-    filter_rate: float = 0.02  # what a frame is worth to the correlation filter against all before it; 0: no filter
+    filter_rate: float = 0.02  # what a frame is worth to the filters (`Appearance`) against all before it; 0: none
     coast_score: float = 0.3  # below it the box is not believed ...
     # ... unless the filter responds to the target as it usually does, to this part at least: a target that turns away
     # resembles its template less and less, but still itself a moment ago. Only down to half of coast_score.
@@ -76,8 +76,9 @@ class TrackerConfig:
     recover_score: float = 0.5  # a lost target must reach it ...
     recover_frames: int = 3  # ... in so many frames in a row, at one place
     max_size_change: float = 1.5  # limit of the box's change of width and height from frame to frame, a ratio
-    # How far the box's size follows each frame's, a power of their ratio: a target's size changes slowly, the network's
-    # idea of it from frame to frame, and what is wrong in it would become the next frame's scale.
+    # How far the box's size follows the network's, a power of their ratio: a target's size changes slowly, the network's
+    # idea of it from frame to frame, and what is wrong in it would become the next frame's scale. Less where the scale
+    # filter says how the size changes.
     size_rate: float = 0.2
     # Whether a box takes in a coat's hem, or an aircraft's propellers, is for whoever drew it to say, and the network
     # errs for each target in its own way, mostly the same in each frame. So much of what it is wrong by in the first

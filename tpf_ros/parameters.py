@@ -185,8 +185,9 @@ _DESCRIBED = {
     "tracker.template_score": ("A frame whose score exceeds it may become the dynamic template.", 0.0, 1.0),
     "tracker.hann_power": ("How strongly the target is expected where it was; 0: not at all, 1: as OSTrack.", 0.0, 9.0),
     "tracker.filter_rate": (
-        "How much the correlation filter, which tells the target from look-alikes, learns from a frame "
-        "after 1/30 s; from one after longer, more. 0: no filter. From the next target on.",
+        "How much the correlation filter, which tells the target from look-alikes, and the scale filter, which says how "
+        "its size changes, learn from a frame after 1/30 s; from one after longer, more. 0: no filters. From the next "
+        "target on.",
         0.0,
         1.0,
     ),
@@ -210,8 +211,9 @@ _DESCRIBED = {
     "tracker.recover_frames": ("... in so many frames in a row.", 1, 100000),
     "tracker.max_size_change": ("Limit of the box's change of a side from frame to frame, a ratio.", 1.01, 10.0),
     "tracker.size_rate": (
-        "How far the box's size follows that of a frame after 1/30 s, a power of their ratio; that of one after "
-        "longer, further.",
+        "How far the box's size follows the network's in a frame after 1/30 s, a power of their ratio; in one after "
+        "longer, further. Where the scale filter says how the size changes, a quarter of it, and half of it for the "
+        "ratio of width to height.",
         0.01,
         1.0,
     ),
