@@ -246,6 +246,36 @@ def test_the_size_follows_what_the_target_s_image_does_where_the_network_is_stub
     assert abs(np.log(sides[0.0])) > 0.3
 
 
+class Enlarging(SpotSession):
+    """Takes whatever it finds for `factors` times as wide and high as it is, from when that is set on."""
+
+    factors = 1.0, 1.0
+
+    def predict(self, initial, dynamic, search):
+        score, size, offset = super().predict(initial, dynamic, search)
+        return score, size * np.array(self.factors)[:, None, None], offset
+
+
+@pytest.mark.parametrize(
+    "factors, grown", [((1.2, 1.2), (0.05, 0.05)), ((1.2, 1 / 1.2), (0.1, -0.1)), ((1.44, 1), (0.15, -0.05))]
+)
+def test_beside_the_scale_filter_the_network_s_size_counts_less_and_its_shape_half(factors, grown):
+    session = Enlarging()
+    tracker = started(session=session)
+    session.factors = factors
+    box = tracker.track(scene(BOX)).box
+    assert np.log(np.divide(box[2:], BOX[2:])) / np.log(1.2) == pytest.approx(grown, abs=0.02)
+
+
+def test_what_the_filter_does_not_know_does_not_change_the_size():
+    tracker = started(session=Stubborn())
+    for _ in range(3):
+        tracker.track(scene(BOX))
+    for side in (42, 44, 46, 48):
+        box = tracker.track(striped((320 - side // 2, 225 - 25, side, 50 * side // 40))).box
+    assert box[2:] == pytest.approx(BOX[2:], rel=0.02)
+
+
 @pytest.mark.parametrize("seconds, frames", [(0.3, 9), (1 / 120, 0.25), (9, 30), (-5, 0)])
 def test_a_frame_counts_for_the_time_since_the_last(seconds, frames):
     shown = scene((296, 195, 50, 62))
