@@ -7,7 +7,6 @@ channels over the fused search crop, as small as the target (background-aware co
 moves.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch

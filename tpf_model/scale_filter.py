@@ -1,8 +1,8 @@
 """A discriminative scale filter: how much the target has grown or shrunk, seen in its image's detail.
 
 The head's idea of a size leans towards that of most boxes it was trained with, a quarter of the searched region's side:
-a target shown twice as large it takes for little more than as large as ever. As each box is the next region's scale,
-its errors add up. The filter compares the target with itself instead (Danelljan et al., "Discriminative Scale Space
+a target shown a tenth larger it takes for a few percent larger. As each box is the next region's scale, its errors add
+up. The filter compares the target with itself instead (Danelljan et al., "Discriminative Scale Space
 Tracking", 2017): its image in sizes around the right one is described, and a correlation filter over these sizes is
 learnt whose response is best at the right one.
 """
@@ -31,7 +31,7 @@ class ScaleFilter:
     denominator: Tensor
 
     def learn(self, sizes: Tensor, scale: float, rate: float) -> "ScaleFilter":
-        """The filter after one more image, which counts `rate` (0..1) against all before it; see `first_scale_filter`."""
+        """The filter after one more image, which counts `rate` (0..1) against all before it."""
         new = first_scale_filter(sizes, scale)
         return ScaleFilter(self.numerator.lerp(new.numerator, rate), self.denominator.lerp(new.denominator, rate))
 
@@ -41,7 +41,7 @@ class ScaleFilter:
         self.denominator.copy_(other.denominator, non_blocking=True)
 
     def scale(self, sizes: Tensor) -> Tensor:
-        """How many times as large as it was taken for in `sizes_of` the target is: (), between 0.78 and 1.28."""
+        """How many times as large as it was taken for in `sizes_of` the target is: (), between 0.77 and 1.3."""
         energy = (self.denominator + _RIDGE * self.denominator.mean()).clamp(min=1)
         response = torch.fft.irfft((self.numerator.conj() * sizes).sum(dim=1) / energy, n=_SIZES)
         response[0] += _NOISE  # where there is nothing to see the size stays
@@ -78,6 +78,8 @@ def sizes_of(fused: Tensor, box: Tensor, sides: Tensor) -> Tensor:
     grid = torch.stack(torch.broadcast_tensors(columns[:, None], rows[:, :, None]), dim=-1)
     images = halved(fused).expand(_SIZES, -1, -1, -1)
     patches = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    # To `describe` there is a strong edge around each patch, beside which others count less: it is the target's middle
+    # that is compared, not what is behind it.
     window = torch.cos(steps * (torch.pi / (_SIZES + 1))).square()  # the largest is no neighbour of the smallest
     return torch.fft.rfft(describe(patches, _CELL).flatten(1) * window[:, None], dim=0)
 

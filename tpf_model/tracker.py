@@ -314,8 +314,8 @@ class Tracker:
         wide, high = (self._limit(new / old) for new, old in zip(box[2:], self._box[2:]))
         if self._state is State.LOST:
             return self._grown(box, wide, high)
-        # In a longer time a size drifts further, but each frame's is as wrong as ever: a steady Kalman filter's share of
-        # the new one grows with the root of the time.
+        # In a longer time a size drifts further, but each frame's is as wrong as ever: a steady Kalman filter's share
+        # of the new one grows with the root of the time.
         rate, frames = self._config.size_rate, self._frames**0.5
         size_share, shape_share = (1, 1) if scale is None else (_SIZE_SHARE, _SHAPE_SHARE)
         size = (wide * high) ** (_share(rate * size_share, frames) / 2) * (scale or 1.0)

@@ -18,14 +18,15 @@ def texture():
 
 
 def seen(texture, scale, place=(128, 128), sides=SIDES, off=(0, 0)):
-    """`sizes_of` a crop in which the target of SIDES times `scale` is at `place`, taken to be `off` pixels beside it."""
+    """`sizes_of` a crop in which the target, of SIDES times `scale`, is at `place`; it is sought `off` pixels beside."""
     crop = torch.full((3, SIZE, SIZE), 0.4)
     height, width = round(80 * scale), round(56 * scale)
     left, top = place[0] - width // 2, place[1] - height // 2
     shown = F.interpolate(texture, (height, width), mode="bilinear", antialias=True)
     crop[:, top : top + height, left : left + width] = shown
     centre = torch.tensor((left + width / 2 + off[0], top + height / 2 + off[1])) / SIZE
-    return sizes_of(crop, torch.cat((centre - 0.1, torch.tensor((0.2, 0.2)))), sides)  # the box's own sides are not asked
+    box = torch.cat((centre - 0.1, torch.tensor((0.2, 0.2))))  # whose own sides are not asked
+    return sizes_of(crop, box, sides)
 
 
 def followed(learnt, texture, scale, frames, **arguments):
@@ -68,10 +69,10 @@ def test_where_there_is_nothing_to_see_the_size_stays(texture):
     blank = torch.full((3, SIZE, SIZE), 0.4)
     nothing = sizes_of(blank, torch.tensor((0.4, 0.4, 0.2, 0.2)), SIDES)
     learnt = first_scale_filter(seen(texture, 1))
-    without = no_scale(torch.device("cpu"))
-    said = learnt.scale(nothing), first_scale_filter(nothing).scale(seen(texture, 1.1)), without.scale(seen(texture, 1.1))
+    of_nothing, without, larger = first_scale_filter(nothing), no_scale(torch.device("cpu")), seen(texture, 1.1)
+    said = learnt.scale(nothing), of_nothing.scale(larger), without.scale(larger)
     assert [float(scale) for scale in said] == pytest.approx([1, 1, 1], abs=0.005)
-    assert float(first_scale_filter(nothing).scale(nothing)) == pytest.approx(1, abs=1e-4)
+    assert float(of_nothing.scale(nothing)) == pytest.approx(1, abs=1e-4)
 
 
 def test_copy_takes_over_the_values_in_place(texture):
