@@ -76,9 +76,9 @@ class TrackerConfig:
     recover_score: float = 0.5  # a lost target must reach it ...
     recover_frames: int = 3  # ... in so many frames in a row, at one place
     max_size_change: float = 1.5  # limit of the box's change of width and height from frame to frame, a ratio
-    # How far the box's size follows the network's, a power of their ratio: a target's size changes slowly, the network's
-    # idea of it from frame to frame, and what is wrong in it would become the next frame's scale. Less where the scale
-    # filter says how the size changes.
+    # How far the box's size follows the network's, a power of their ratio: a target's size changes slowly, the
+    # network's idea of it from frame to frame, and what is wrong in it would become the next frame's scale. Less where
+    # the scale filter says how the size changes.
     size_rate: float = 0.2
     # Whether a box takes in a coat's hem, or an aircraft's propellers, is for whoever drew it to say, and the network
     # errs for each target in its own way, mostly the same in each frame. So much of what it is wrong by in the first

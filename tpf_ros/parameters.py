@@ -185,9 +185,9 @@ _DESCRIBED = {
     "tracker.template_score": ("A frame whose score exceeds it may become the dynamic template.", 0.0, 1.0),
     "tracker.hann_power": ("How strongly the target is expected where it was; 0: not at all, 1: as OSTrack.", 0.0, 9.0),
     "tracker.filter_rate": (
-        "How much the correlation filter, which tells the target from look-alikes, and the scale filter, which says how "
-        "its size changes, learn from a frame after 1/30 s; from one after longer, more. 0: no filters. From the next "
-        "target on.",
+        "How much the correlation filter, which tells the target from look-alikes, and the scale filter, which says "
+        "how its size changes, learn from a frame after 1/30 s; from one after longer, more. 0: no filters. From the "
+        "next target on.",
         0.0,
         1.0,
     ),

@@ -18,7 +18,7 @@ def texture():
 
 
 def seen(texture, scale, place=(128, 128), sides=SIDES, off=(0, 0)):
-    """`sizes_of` a crop in which the target, of SIDES times `scale`, is at `place`; it is sought `off` pixels beside."""
+    """`sizes_of` a crop in which the target, SIDES times `scale`, is at `place`; it is sought `off` pixels beside."""
     crop = torch.full((3, SIZE, SIZE), 0.4)
     height, width = round(80 * scale), round(56 * scale)
     left, top = place[0] - width // 2, place[1] - height // 2
