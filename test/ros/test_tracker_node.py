@@ -240,29 +240,39 @@ def test_bearings_need_a_calibration_of_the_same_size(tracker):
     tracker.show()
     info = CameraInfo(width=320, height=240, distortion_model="plumb_bob", d=[0.0] * 5)
     info.k = [200.0, 0.0, 159.5, 0.0, 200.0, 119.5, 0.0, 0.0, 1.0]
-    tracker.publish("visible/camera_info", info)
+
+    def send():  # with every pair, as cameras do
+        tracker.publish("visible/camera_info", info)
+        tracker.send_pair()
+
     response = tracker.init(BOX)
     tracker.pump(lambda: tracker.targets[-1].id == response.id, "the target is not taken up")
-    tracker.pump(lambda: not math.isnan(tracker.targets[-1].bearing_x), "there is no bearing")
+    tracker.pump(lambda: not math.isnan(tracker.targets[-1].bearing_x), "there is no bearing", send)
     target = tracker.targets[-1]
     assert target.bearing_x == pytest.approx((target.x + target.width / 2 - 160) / 200)
     assert target.angular_height == pytest.approx(target.height / 200)
     info.width, info.height = 640, 480
-    tracker.publish("visible/camera_info", info)
-    tracker.pump(lambda: math.isnan(tracker.targets[-1].bearing_x), "a bearing comes from another resolution's numbers")
+    complaint = "a bearing comes from another resolution's numbers"
+    tracker.pump(lambda: math.isnan(tracker.targets[-1].bearing_x), complaint, send)
 
 
 def test_a_plane_needs_calibrations_of_the_images_sizes(tracker):
     """As the thermal image is half the visible one's size, so is its camera matrix."""
+    infos = {}
 
     def publish(stream, width, height, focal):
         info = CameraInfo(width=width, height=height, distortion_model="plumb_bob", d=[0.0] * 5)
         info.k = [focal, 0.0, width / 2 - 0.5, 0.0, focal, height / 2 - 0.5, 0.0, 0.0, 1.0]
-        tracker.publish(f"{stream}/camera_info", info)
+        infos[f"{stream}/camera_info"] = info
+
+    def send():  # with every pair, as cameras do
+        for topic, info in infos.items():
+            tracker.publish(topic, info)
+        tracker.send_pair()
 
     def wait_for_complaint(text):
         complains = lambda: text in tracker.levels["tracker"][1]
-        tracker.pump(complains, f"no diagnostics say {text!r}")
+        tracker.pump(complains, f"no diagnostics say {text!r}", send)
 
     assert tracker.set_parameters(registration__method="plane")[0].successful
     try:
@@ -274,7 +284,7 @@ def test_a_plane_needs_calibrations_of_the_images_sizes(tracker):
         refused = tracker.init((50, 40, 20, 20), image=InitTarget.Request.THERMAL)
         assert refused.error_code == BAD_IMAGE and "camera_info" in refused.message
         publish("thermal", 160, 120, 150.0)
-        tracker.pump(lambda: tracker.levels["tracker"] == (b"\x00", "idle"), "it is not used once it fits")
+        tracker.pump(lambda: tracker.levels["tracker"] == (b"\x00", "idle"), "it is not used once it fits", send)
         response = tracker.init((50, 40, 20, 20), image=InitTarget.Request.THERMAL)
         assert response.success, response.message
         assert box_of(wait_for_target(tracker, response.id)) == pytest.approx(BOX)
