@@ -267,6 +267,17 @@ def test_beside_the_scale_filter_the_network_s_size_counts_less_and_its_shape_ha
     assert np.log(np.divide(box[2:], BOX[2:])) / np.log(1.2) == pytest.approx(grown, abs=0.02)
 
 
+def test_the_scale_filter_is_asked_about_the_size_that_the_box_has():
+    session, asked = Enlarging(), []
+    tracker, locate = started(session=session), session.locate
+    session.locate = lambda *arguments: asked.append(arguments) or locate(*arguments)
+    session.factors = 1.4, 1.0  # another shape
+    boxes = [tracker.track(scene(BOX)).box for _ in range(6)]
+    for box, (*_, crop, _, _, known) in zip(boxes, asked[1:]):
+        assert (known.sides * crop.side).tolist() == pytest.approx(box[2:], rel=1e-4)
+    assert boxes[-1][2] / boxes[-1][3] > 1.05 * BOX[2] / BOX[3]
+
+
 def test_what_the_filter_does_not_know_does_not_change_the_size():
     tracker = started(session=Stubborn())
     for _ in range(3):
