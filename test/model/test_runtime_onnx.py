@@ -11,7 +11,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from tpf_model.frame import Frame
-from tpf_model.runtime import onnx_session, open_session
+from tpf_model.runtime import onnx_export, onnx_session, open_session
 from tpf_model.runtime.eager import EagerSession
 from tpf_model.runtime.export_check import LIMITS, compare_sessions
 from tpf_model.runtime.onnx_export import export_onnx
@@ -60,12 +60,30 @@ def test_the_maps_and_boxes_are_those_of_the_network(eager, files, labelled, pre
 
 
 @pytest.mark.parametrize(("adds", "largest"), [(True, 127), (False, 64)])
-def test_weights_have_8_bits_where_this_cpu_adds_their_products_and_7_in_a_file(monkeypatch, files, adds, largest):
-    made = []
-    monkeypatch.setattr(onnx_session, "adds_8_bit_products", lambda: adds)
-    monkeypatch.setattr(onnx_session, "export_onnx", lambda *given: made.append(export_onnx(*given)) or made[0])
+def test_weights_have_8_bits_where_this_cpu_adds_such_products_and_7_in_a_file(monkeypatch, made, files, adds, largest):
+    monkeypatch.setattr(onnx_export, "adds_8_bit_products", lambda: adds)
     open_session("tiny", runtime="onnx", precision="int8")
     assert largest_weight(made[0]) == largest and largest_weight(files["int8"]) == 64
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """The files that sessions export for themselves."""
+    files = []
+
+    def export(*given, **options):
+        files.append(export_onnx(*given, **options))
+        return files[-1]
+
+    monkeypatch.setattr(onnx_session, "export_onnx", export)
+    return files
+
+
+def test_a_session_of_weights_has_attention_in_one_operator_and_computes_the_same(made, files, labelled):
+    session = open_session("tiny", "cpu", "onnx", precision="float32")
+    assert [node.op_type for node in onnx.load_from_string(made[0]).graph.node].count("MultiHeadAttention") == 6
+    differences = compare_sessions(OnnxSession(files["float32"], "file"), session, *labelled)
+    assert differences.above(LIMITS["float32"]) == [] and differences.score < 1e-5
 
 
 def largest_weight(file: bytes) -> int:

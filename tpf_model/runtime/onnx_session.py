@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from tpf_model.config import AUTO, load_variant
-from tpf_model.cpu import adds_8_bit_products
 from tpf_model.runtime.fuse import fusion_of_images
 from tpf_model.runtime.in_parts import SessionInParts
 from tpf_model.runtime.onnx_export import export_onnx
@@ -73,8 +72,7 @@ def open_onnx_session(
         network, provenance = load_network(model, weights, scan)
         chosen = "float32" if precision == "auto" else precision
         name = f"the export of {weights or network.config.name}"
-        weight_bits = 8 if adds_8_bit_products() else 7
-        return OnnxSession(export_onnx(network, provenance, chosen, weight_bits), name, threads, scan)
+        return OnnxSession(export_onnx(network, provenance, chosen, portable=False), name, threads, scan)
     name = f"weights file {weights}"
     wanted = None if model == AUTO else load_variant(model)
     try:
