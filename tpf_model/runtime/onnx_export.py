@@ -32,7 +32,7 @@ def export_onnx(network: TPFNetwork, provenance: dict, precision: str = "float32
     Inputs are three fused crops, template and dynamic (1, 3, T, T) and search (1, 3, S, S) in [0, 1]; outputs score
     (1, 1, G, G), size and offset (1, 2, G, G), see `head.py`; all float32, whatever is between them. precision: of
     `onnx_file.PRECISIONS`; "int8" is that of `quantise_products`, the head stays in float32. portable: for any runtime
-    and CPU; if not, for ONNX Runtime on this CPU: faster, from its version 1.19 on, and in 8 bits nearer to the network.
+    and CPU; if not, for ONNX Runtime on this CPU: faster, from its version 1.19 on, and in 8 bits nearer the network.
 
     ValueError for another precision, or where the package onnx is missing or PyTorch too old.
     """
