@@ -20,7 +20,6 @@ _SIZES, _STEP = 13, 1.04  # sizes that are compared, and each one's ratio to the
 _SIDE, _CELL = 32, 4  # pixels of a side that the target's image is brought to, and of a cell's
 _DEVIATION = 1.0  # steps of the wanted response, a Gaussian
 _RIDGE = 0.01  # of the mean of the frequencies' energy
-_NOISE = 1e-3  # a response that says nothing; to the target itself it is some 0.4
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,7 @@ class ScaleFilter:
         """How many times as large as it was taken for in `sizes_of` the target is: (), between 0.77 and 1.3."""
         energy = (self.denominator + _RIDGE * self.denominator.mean()).clamp(min=1)
         response = torch.fft.irfft((self.numerator.conj() * sizes).sum(dim=1) / energy, n=_SIZES)
-        response[0] += _NOISE  # where there is nothing to see the size stays
-        best = response.argmax()
+        best = response.argmax()  # the first, so where there is nothing to see the size stays
         below, top, above = response[(best + torch.arange(-1, 2, device=response.device)) % _SIZES]
         # The parabola through these three has its top within half a step of the best one.
         off = (below - above) / (2 * (below - 2 * top + above).clamp(max=-1e-9))

@@ -31,9 +31,9 @@ _HABIT = 0.05  # what a frame is worth to the usual response of the filter, agai
 # What the filter responds less to, against the usual, it does not learn: mostly that is what has come in front of the
 # target, and a filter that has learnt it prefers it afterwards. Where the target has changed, the usual response falls.
 _KNOWN = 0.85
-# Of `size_rate`, where the scale filter says how the size changes: for what the network says of it, and of the ratio of
-# width to height, which the filter does not know.
-_SIZE_SHARE, _SHAPE_SHARE = 0.25, 0.5
+# Of `size_rate`, for what the network says of the size where the scale filter says how that changes. The ratio of width
+# to height is the network's alone.
+_SIZE_SHARE = 0.25
 _LONGEST = 1.0  # seconds without a frame, after which no more is forgotten
 
 
@@ -317,9 +317,9 @@ class Tracker:
         # In a longer time a size drifts further, but each frame's is as wrong as ever: a steady Kalman filter's share
         # of the new one grows with the root of the time.
         rate, frames = self._config.size_rate, self._frames**0.5
-        size_share, shape_share = (1, 1) if scale is None else (_SIZE_SHARE, _SHAPE_SHARE)
-        size = (wide * high) ** (_share(rate * size_share, frames) / 2) * (scale or 1.0)
-        shape = (wide / high) ** (_share(rate * shape_share, frames) / 2)
+        share = 1 if scale is None else _SIZE_SHARE
+        size = (wide * high) ** (_share(rate * share, frames) / 2) * (scale or 1.0)
+        shape = (wide / high) ** (_share(rate, frames) / 2)
         return self._grown(box, size * shape, size / shape)
 
     def _grown(self, box: Box, *ratios: float) -> Box:

@@ -257,9 +257,9 @@ class Enlarging(SpotSession):
 
 
 @pytest.mark.parametrize(
-    "factors, grown", [((1.2, 1.2), (0.05, 0.05)), ((1.2, 1 / 1.2), (0.1, -0.1)), ((1.44, 1), (0.15, -0.05))]
+    "factors, grown", [((1.2, 1.2), (0.05, 0.05)), ((1.2, 1 / 1.2), (0.2, -0.2)), ((1.44, 1), (0.25, -0.15))]
 )
-def test_beside_the_scale_filter_the_network_s_size_counts_less_and_its_shape_half(factors, grown):
+def test_beside_the_scale_filter_the_network_s_size_counts_for_a_quarter_and_its_shape_as_ever(factors, grown):
     session = Enlarging()
     tracker = started(session=session)
     session.factors = factors
