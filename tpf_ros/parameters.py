@@ -212,8 +212,8 @@ _DESCRIBED = {
     "tracker.max_size_change": ("Limit of the box's change of a side from frame to frame, a ratio.", 1.01, 10.0),
     "tracker.size_rate": (
         "How far the box's size follows the network's in a frame after 1/30 s, a power of their ratio; in one after "
-        "longer, further. Where the scale filter says how the size changes, a quarter of it, but for the ratio of width "
-        "to height.",
+        "longer, further. Where the scale filter says how the size changes, a quarter of it, but for the ratio of "
+        "width to height.",
         0.01,
         1.0,
     ),
