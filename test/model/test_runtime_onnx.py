@@ -79,11 +79,12 @@ def made(monkeypatch):
     return files
 
 
-def test_a_session_of_weights_has_attention_in_one_operator_and_computes_the_same(made, files, labelled):
-    session = open_session("tiny", "cpu", "onnx", precision="float32")
+@pytest.mark.parametrize(("precision", "score"), [("float32", 1e-4), ("int8", 5e-3)])
+def test_a_session_of_weights_has_attention_in_one_operator(made, eager, labelled, precision, score):
+    session = open_session("tiny", "cpu", "onnx", precision=precision)
     assert [node.op_type for node in onnx.load_from_string(made[0]).graph.node].count("MultiHeadAttention") == 6
-    differences = compare_sessions(OnnxSession(files["float32"], "file"), session, *labelled)
-    assert differences.above(LIMITS["float32"]) == [] and differences.score < 1e-5
+    differences = compare_sessions(eager, session, *labelled)
+    assert differences.above(LIMITS[precision]) == [] and differences.score < score
 
 
 def largest_weight(file: bytes) -> int:
@@ -116,7 +117,7 @@ def test_a_target_is_tracked_to_the_same_boxes_through_a_change_of_the_template(
             continue
         exact, ours = (tracker.track(frame) for tracker in trackers)
         assert np.abs(np.subtract(exact.box, ours.box)).max() < 0.1
-        assert ours.state == exact.state and abs(ours.score - exact.score) < 1e-4
+        assert ours.state == exact.state and abs(ours.score - exact.score) < 1e-3
         if number == start + 12:
             return
 

@@ -9,8 +9,6 @@ from torch import Tensor, nn
 
 from tpf_model.backbone import Attention, VisionTransformer, attend
 
-_DOMAIN = "com.microsoft"
-
 
 class RuntimeAttention(nn.Module):
     """The same function as an `Attention`, to be exported."""
@@ -31,11 +29,6 @@ def use_runtime_attention(encoder: VisionTransformer) -> None:
         block.attn = RuntimeAttention(block.attn)
 
 
-def import_operator(model) -> None:
-    """Let `model` (an onnx.ModelProto) say whose operator it has."""
-    model.opset_import.add(domain=_DOMAIN, version=1)
-
-
 class _MultiHeadAttention(torch.autograd.Function):
     @staticmethod
     def forward(_, query: Tensor, key: Tensor, value: Tensor, heads: int, scale: float) -> Tensor:
@@ -44,5 +37,5 @@ class _MultiHeadAttention(torch.autograd.Function):
 
     @staticmethod
     def symbolic(graph, query, key, value, heads: int, scale: float):
-        attributes = {"num_heads_i": heads, "scale_f": scale}
-        return graph.op(f"{_DOMAIN}::MultiHeadAttention", query, key, value, **attributes).setType(query.type())
+        out = graph.op("com.microsoft::MultiHeadAttention", query, key, value, num_heads_i=heads, scale_f=scale)
+        return out.setType(query.type())

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tpf_model.cpu import adds_8_bit_products
 from tpf_model.network import TPFNetwork, count_parameters
-from tpf_model.runtime.onnx_attention import import_operator, use_runtime_attention
+from tpf_model.runtime.onnx_attention import use_runtime_attention
 from tpf_model.runtime.onnx_file import INPUTS, OUTPUTS, PRECISIONS, Description, pack_fusion, seal
 from tpf_model.runtime.onnx_int8 import even_out, quantise_products
 
@@ -53,8 +53,6 @@ def export_onnx(network: TPFNetwork, provenance: dict, precision: str = "float32
     model = onnx.load_from_string(_trace(traced, dtype))
     if precision == "int8":
         quantise_products(model, weight_bits=7 if portable or not adds_8_bit_products() else 8)
-    if not portable:
-        import_operator(model)
     model.producer_name = "tpf_model"
     fusion = pack_fusion(network.fusion)
     description = Description(network.config, provenance, count_parameters(network), precision, fusion)
