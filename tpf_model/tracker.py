@@ -231,7 +231,8 @@ class Tracker:
             self._trust(box)
             self._get_used_to(located.response)
         elif self._is_familiar(located):
-            self._trust(self._grown(box, located.scale, located.scale))  # how large is not for the network to say
+            scale = self._scale(located)
+            self._trust(self._grown(box, scale, scale))  # how large is not for the network to say
         else:
             self._coasted += 1
             self._state = State.LOST if self._coasted > self._config.lost_after else State.COASTING

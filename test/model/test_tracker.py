@@ -278,8 +278,10 @@ def test_the_scale_filter_is_asked_about_the_size_that_the_box_has():
     assert boxes[-1][2] / boxes[-1][3] > 1.05 * BOX[2] / BOX[3]
 
 
-def test_what_the_filter_does_not_know_does_not_change_the_size():
-    tracker = started(session=Stubborn())
+@pytest.mark.parametrize("settings", [{}, {"coast_score": 0.95, "recover_score": 0.95, "filter_trust": 0.1}])
+def test_what_the_filter_does_not_know_does_not_change_the_size(settings):
+    """Neither where the network believes it, nor where filters may vouch for what they hardly know."""
+    tracker = started(replace(CONFIG, **settings), session=Stubborn())
     for _ in range(3):
         tracker.track(scene(BOX))
     for side in (42, 44, 46, 48):

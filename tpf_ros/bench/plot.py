@@ -57,8 +57,8 @@ def _draw_targets(path: Path, rows: list[dict]) -> Path:
 
 
 def _margin(row: dict, value: float) -> float:
-    """How many times better than the target; a value of zero is drawn as 10^4 times."""
-    ratio = value / row["target"] if row["bound"] == ">=" else row["target"] / max(value, 1e-4 * row["target"])
+    """How many times better than the target. Of zero or less, where that is good, there is no ratio: 100 at most."""
+    ratio = value / row["target"] if row["bound"] == ">=" else row["target"] / max(value, 0.01 * row["target"])
     return max(ratio, 1e-4)
 
 

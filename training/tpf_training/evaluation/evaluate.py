@@ -32,7 +32,7 @@ def evaluate(
     """Scores of a weights file's tracker by the name of the sequence: `sr`, `pr`, `npr` and `kept`, all 0..1.
 
     sequences: as `read_paired` and `read_single` give them. ndtu: whether the dynamic template is updated. frames: of
-    each sequence, only the first so many. The tracker is the published one: it has no correlation filter.
+    each sequence, only the first so many. The tracker is the published one: it does not adapt.
     EvaluationError for weights that cannot be used.
     """
     entrant = TPFEntrant(weights.stem, AUTO, weights, ndtu, adaptation=False)

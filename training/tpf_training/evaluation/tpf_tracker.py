@@ -16,8 +16,8 @@ _NO_ADAPTATION = {"filter_rate": 0.0, "size_calibration": 0.0, "crossing_frames"
 def tracker_config(ndtu: bool = True, adaptation: bool = True) -> TrackerConfig:
     """The tracker's settings, with the update of the dynamic template and with what adapts to a target, or without.
 
-    What adapts are the correlation filter, the calibration of the size, and the look-alikes' paths; the published
-    tracker has none of them.
+    What adapts are the correlation and the scale filter, the calibration of the size, and the look-alikes' paths; the
+    published tracker has none of them.
     """
     return TrackerConfig(**({} if ndtu else _NO_NDTU), **({} if adaptation else _NO_ADAPTATION))
 

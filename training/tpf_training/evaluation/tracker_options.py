@@ -7,12 +7,12 @@ from tpf_model.runtime.precision import PRECISIONS
 
 
 def add_tracker_options(group: argparse._ArgumentGroup) -> None:
-    """`--no-ndtu`, `--no-adaptation`, `--runtime`, `--precision`, `--device` and `--threads`; see `tracker_settings`."""
+    """`--no-ndtu`, `--no-adaptation`, `--runtime`, `--precision`, `--device`, `--threads`; see `tracker_settings`."""
     group.add_argument("--no-ndtu", action="store_true", help="never update our trackers' dynamic template")
     group.add_argument(
         "--no-adaptation",
         action="store_true",
-        help="our trackers without correlation filter, calibration of the size, and look-alikes' paths, as published",
+        help="our trackers without filters, calibration of the size, and look-alikes' paths, as published",
     )
     group.add_argument("--runtime", choices=RUNTIMES, default="auto", help="of our trackers (default: %(default)s)")
     group.add_argument(
