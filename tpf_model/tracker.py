@@ -168,17 +168,17 @@ class Tracker:
         self._state = State.IDLE
 
     def init(self, frame: Frame, box: Box) -> Estimate:
-        """Take up the target in `box` of `frame`; ValueError says why a box cannot be one (see `validate_box`)."""
+        """Take up the target in `box` of `frame`; ValueError says why a box cannot be one (see `validate_box`).
+
+        Where it fails, in whatever way, there is no target.
+        """
         box = validate_box(box, frame.size)
-        self._size = frame.size
-        self._initial = self._dynamic = self._session.embed(frame, self._template_region(box), self._registration)
-        self._rule: TemplateRule[View] = TemplateRule(self._config.template_interval, self._config.template_score)
-        self._take_up(box)
-        crop = self._search_region()
-        templates = self._initial, self._dynamic
-        located = self._session.locate(*templates, frame, crop, self._registration, self._window)
+        self.reset()
+        initial = self._session.embed(frame, self._template_region(box), self._registration)
+        crop = self._around(box)
+        located = self._session.locate(initial, initial, frame, crop, self._registration, self._window)
         believed = located.score >= self._config.coast_score
-        self._calibration = self._calibrate(_in_image(located, crop)) if believed else (1.0, 1.0)
+        self._calibration = self._calibrate(_in_image(located, crop), box) if believed else (1.0, 1.0)
         self._appearance: Appearance | None = None
         if self._config.filter_rate:
             target = _in_crop(box, crop)
@@ -186,17 +186,32 @@ class Tracker:
             response = self._appearance.correlation_filter.respond(spectrum_of(located.fused)).cpu()
             response = response_at(torch.tensor(target), response)
             self._usual = _UNSEEN * float(response)  # its response to the target
+        self._initial = self._dynamic = initial
+        self._rule: TemplateRule[View] = TemplateRule(self._config.template_interval, self._config.template_score)
+        self._size = frame.size
+        self._take_up(box)
         return Estimate(box, 1.0, self._state, crop, located.fused)
+
+    def resize(self, size: tuple[int, int], box: Box) -> None:
+        """Go on in frames of `size` (width, height), in which the box is `box`; what is known of the target stays.
+
+        RuntimeError before `init`.
+        """
+        self._require_target("resize")
+        self._size = size
+        self._box = self._in_frame(box)
+        self._candidate, self._confirmed = None, 0
+        self._rivals = Rivals(self._box)
 
     def track(self, frame: Frame, seconds: float = FRAME_TIME) -> Estimate:
         """Find the target in the next frame, so many seconds after the last one.
 
         A target changes with time, not with the frames that a slow camera or computer lets the tracker see of it.
         Where the clock went back (a recording that begins again) no time has passed.
-        RuntimeError before `init`; ValueError where the frame's size is not that of `init`, whose pixels the box is in.
+        RuntimeError before `init`; ValueError where the frame's size is not the one whose pixels the box is in: that of
+        `init`, or of the last `resize`.
         """
-        if self._state is State.IDLE:
-            raise RuntimeError("the tracker has no target: call init before track")
+        self._require_target("track")
         if frame.size != self._size:
             raise ValueError(f"frame is {_text(frame.size)}, the target was given in a frame of {_text(self._size)}")
         self._frames = min(max(seconds, 0.0), _LONGEST) / FRAME_TIME
@@ -214,11 +229,16 @@ class Tracker:
             self._learn(located, crop)
         return Estimate(self._box, located.score, self._state, crop, located.fused)
 
+    def _require_target(self, call: str) -> None:
+        if self._state is State.IDLE:
+            raise RuntimeError(f"the tracker has no target: call init before {call}")
+
     def _search_region(self) -> Crop:
+        return self._around(self._box, self._widening) if self._candidate is None else self._around(self._candidate)
+
+    def _around(self, box: Box, widening: float = 1.0) -> Crop:
         config = self._session.config
-        if self._candidate is not None:
-            return Crop.around(self._candidate, config.search_factor, config.search_size)
-        return Crop.around(self._box, config.search_factor * self._widening, config.search_size)
+        return Crop.around(box, config.search_factor * widening, config.search_size)
 
     def _search_window(self) -> np.ndarray:
         looking_around = self._state is State.LOST and self._candidate is None
@@ -293,9 +313,9 @@ class Tracker:
         margin = min(_MARGIN, max(_SMALLEST, min(box[2:])))  # a smaller target is not blown up to the margin
         return clip_box(box, self._size, margin)
 
-    def _calibrate(self, box: Box) -> tuple[float, ...]:
-        """What the network's widths and heights are to be multiplied with; `box`: what it says of the first frame."""
-        ratios = (true / seen for true, seen in zip(self._box[2:], box[2:]))
+    def _calibrate(self, said: Box, box: Box) -> tuple[float, ...]:
+        """What the network's widths and heights are to be multiplied with, which `said` so of the target in `box`."""
+        ratios = (true / seen for true, seen in zip(box[2:], said[2:]))
         return tuple(self._limit(ratio) ** self._config.size_calibration for ratio in ratios)
 
     def _knows(self, located: Located) -> bool:

@@ -154,8 +154,9 @@ class Worker:
     def _step(self, seen: BufferedFrame | None) -> None:
         with self._lock:
             requests, self._requests = self._requests, {}
-        for action in requests.values():
-            action()
+        for kind in ("settings", "target"):  # an initialisation may fail, and takes the newest settings
+            if kind in requests:
+                requests[kind]()
         forgotten = self.state is not State.IDLE and not self._has_target()
         if seen is not None and seen.note.number > self._newest:  # else catching up has been there
             self._process(seen)
@@ -206,11 +207,9 @@ class Worker:
             self._emit(estimate.state, frame, estimate)
 
     def _track(self, frame: Frame, stamp: int) -> Estimate:
-        # A lost target is not in its box, so in an image of another size it must be given again.
-        if frame.size == self._tracked.size or self._tracker.state is State.LOST:
-            estimate = self._tracker.track(frame, (stamp - self._tracked_at) * 1e-9)
-        else:
-            estimate = self._tracker.init(frame, self._box_in(frame.size))
+        if frame.size != self._tracked.size:
+            self._tracker.resize(frame.size, self._box_in(frame.size))
+        estimate = self._tracker.track(frame, (stamp - self._tracked_at) * 1e-9)
         self._tracked, self._tracked_at = frame, stamp
         return estimate
 

@@ -558,6 +558,8 @@ def test_states_and_misuse():
     assert tracker.state is State.IDLE
     with pytest.raises(RuntimeError, match="init"):
         tracker.track(scene(BOX))
+    with pytest.raises(RuntimeError, match="init"):
+        tracker.resize((320, 240), BOX)
     with pytest.raises(ValueError, match="outside"):
         tracker.init(scene(BOX), (700, 10, 30, 30))
     assert tracker.state is State.IDLE
@@ -566,6 +568,41 @@ def test_states_and_misuse():
         tracker.track(Frame(None, np.zeros((240, 320), np.uint8)))
     tracker.reset()
     assert tracker.state is State.IDLE
+
+
+@pytest.mark.parametrize("step", ["embed", "locate"])
+def test_an_initialisation_that_fails_leaves_no_target(step):
+    session = SpotSession()
+    tracker = started(session=session)
+
+    def fail(*_):
+        raise RuntimeError("out of memory")
+
+    setattr(session, step, fail)
+    with pytest.raises(RuntimeError, match="memory"):
+        tracker.init(scene(moved(90, 0)), moved(90, 0))
+    assert tracker.state is State.IDLE
+
+
+def test_in_frames_of_another_size_the_target_goes_on():
+    tracker = started()
+    tracker.track(scene(moved(4, 0)))
+    half = tuple(value / 2 for value in moved(8, 0))
+    tracker.resize((320, 240), half)
+    small = cv2.resize(scene(moved(12, 0)).visible, (320, 240), interpolation=cv2.INTER_AREA)
+    estimate = tracker.track(Frame(small, np.ascontiguousarray(small[..., 0])))
+    assert estimate.state is State.TRACKING and estimate.score < 1
+    assert iou(estimate.box, tuple(value / 2 for value in moved(12, 0))) > 0.8
+
+
+def test_a_lost_target_is_lost_in_frames_of_another_size_and_is_found_there():
+    tracker = lost()
+    tracker.track(scene(moved(20, 0)))
+    tracker.resize((320, 240), (150, 100, 20, 25))
+    small = cv2.resize(scene(BOX).visible, (320, 240), interpolation=cv2.INTER_AREA)
+    frame = Frame(small, np.ascontiguousarray(small[..., 0]))
+    states = [tracker.track(frame).state for _ in range(CONFIG.recover_frames)]
+    assert states == [State.LOST] * (CONFIG.recover_frames - 1) + [State.TRACKING]
 
 
 def test_a_refused_box_leaves_the_running_target_alone():
