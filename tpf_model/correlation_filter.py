@@ -38,7 +38,8 @@ class CorrelationFilter:
 
     def learn(self, spectrum: Tensor, box: Box, rate: float) -> "CorrelationFilter":
         """The filter after one more crop, which counts `rate` (0..1) against all before it; see `first_filter`."""
-        return CorrelationFilter(self.transfer.lerp(first_filter(spectrum, box).transfer, rate))
+        new = first_filter(spectrum, box).transfer  # no `lerp`: of complex numbers a GPU has to compile it first
+        return CorrelationFilter(torch.add(self.transfer, new - self.transfer, alpha=rate))
 
     def copy_(self, other: "CorrelationFilter") -> None:
         """Take over the values of `other`, in place."""

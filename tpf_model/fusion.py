@@ -47,7 +47,7 @@ class PixelFusionAdapter(nn.Module):
         nn.init.zeros_(self.decoder.bias)
 
     def forward(self, visible: Tensor, thermal: Tensor) -> Tensor:
-        if runs_native(self, visible):
+        if runs_native(self, visible, thermal):
             return native_fuse(self, visible, thermal)
         height, width = visible.shape[-2:]
         visible, thermal = _pad(visible, self.token_stride), _pad(thermal, self.token_stride)

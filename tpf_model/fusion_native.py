@@ -34,13 +34,15 @@ _WEIGHTS = [
 ]
 
 
-def runs_native(adapter, images: Tensor) -> bool:
-    """Whether the kernel can stand in for `adapter`'s forward pass on `images`."""
+def runs_native(adapter, visible: Tensor, thermal: Tensor) -> bool:
+    """Whether the kernel, which checks nothing, can stand in for `adapter`'s forward pass on these images."""
     return (
         not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
-        and images.device.type == "cpu"
-        and images.dtype == torch.float32
+        and all(image.device.type == "cpu" and image.dtype == torch.float32 for image in (visible, thermal))
+        and visible.ndim == 4
+        and visible.shape[1] == 3
+        and visible.shape == thermal.shape
         and has_native(adapter)
     )
 

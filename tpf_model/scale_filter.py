@@ -32,7 +32,8 @@ class ScaleFilter:
     def learn(self, sizes: Tensor, scale: float, rate: float) -> "ScaleFilter":
         """The filter after one more image, which counts `rate` (0..1) against all before it."""
         new = first_scale_filter(sizes, scale)
-        return ScaleFilter(self.numerator.lerp(new.numerator, rate), self.denominator.lerp(new.denominator, rate))
+        pairs = (self.numerator, new.numerator), (self.denominator, new.denominator)
+        return ScaleFilter(*(torch.add(old, one - old, alpha=rate) for old, one in pairs))
 
     def copy_(self, other: "ScaleFilter") -> None:
         """Take over the values of `other`, in place."""

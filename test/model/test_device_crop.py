@@ -75,6 +75,13 @@ def test_crops_of_any_place_and_size_fit_the_staging_area():
         stage_crop(staged, Frame(None, image), crop, Registration.homography(shear))
 
 
+@pytest.mark.parametrize("beside", [0.0, 0.3, 0.999])
+def test_a_crop_that_ends_just_beside_an_image_that_is_longer(beside):
+    tall = Frame(noise(64, 4 * SIZE, 3), None)
+    assert_like_the_cpu(tall, Crop(64 + beside, -10, 4 * SIZE, SIZE))
+    assert_like_the_cpu(tall, Crop(-4 * SIZE - beside, -10, 4 * SIZE, SIZE))
+
+
 @pytest.mark.parametrize("missing", ["visible", "thermal"])
 def test_a_missing_image_is_replaced_by_the_other_s_luminance(missing):
     one = Frame(None, FRAME.thermal, FRAME.size) if missing == "visible" else Frame(FRAME.visible, None)

@@ -44,7 +44,7 @@ def error(actual, expected):
 @torch.no_grad()
 def test_matches_the_definition_in_float64(stride, size):
     adapter, pair = shaken(stride), images(*size, batch=2)
-    assert runs_native(adapter, pair[0])
+    assert runs_native(adapter, *pair)
     assert error(adapter(*pair), definition(adapter, *pair)) < 2e-6
 
 
@@ -110,8 +110,25 @@ def test_extreme_images_stay_finite():
 def test_the_definition_runs_where_the_kernel_does_not(options, dtype, autocast):
     adapter, image = shaken(**options).to(dtype), images()[0].to(dtype)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        assert not runs_native(adapter, image)
+        assert not runs_native(adapter, image, image)
         assert adapter(image, image).shape == image.shape
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda image: image[:, :1], lambda image: image[..., 4:], lambda image: image.double(), lambda image: image[:1]],
+    ids=["channels", "size", "type", "batch"],
+)
+@torch.no_grad()
+def test_a_thermal_image_that_the_kernel_would_misread_is_for_the_definition(change):
+    adapter, (visible, thermal) = shaken(), images(batch=2)
+    thermal = change(thermal)
+    assert not runs_native(adapter, visible, thermal)
+    if len(thermal) == 1:  # one for both
+        assert error(adapter(visible, thermal), adapter(visible, thermal.expand(2, -1, -1, -1))) < 2e-6
+    else:
+        with pytest.raises(RuntimeError):
+            adapter(visible, thermal)
 
 
 def test_gradients_come_from_the_definition(monkeypatch):

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tpf_model.appearance import first_appearance
 from tpf_model.config import AUTO
 from tpf_model.crop import Crop
 from tpf_model.frame import Frame
@@ -107,5 +108,8 @@ def _warm_up(session: TPFSession) -> None:
     side, cells = config.search_size, config.search_size // config.patch
     frame = Frame(np.zeros((side, side, 3), np.uint8), np.zeros((side, side), np.uint8))
     template = session.embed(frame, Crop(0, 0, config.template_size, config.template_size), registration)
-    window = np.ones((cells, cells), np.float32)
-    session.locate(template, template, frame, Crop(0, 0, side, side), registration, window)
+    view = template, template, frame, Crop(0, 0, side, side), registration, np.ones((cells, cells), np.float32)
+    middle = (0.4, 0.4, 0.2, 0.2)
+    appearance = first_appearance(session.locate(*view).fused, middle)
+    located = session.locate(*view, appearance)
+    appearance.learn(located.spectrum, located.sizes, middle, 0.5)

@@ -14,7 +14,7 @@ from tpf_model.runtime.eager import EagerSession
 from tpf_model.runtime.in_parts import SessionInParts
 from tpf_model.runtime.precision import full_float32
 from tpf_model.selective_scan import resolve_backend
-from tpf_model.tracker import Tracker
+from tpf_model.tracker import Tracker, TrackerConfig
 from tpf_model.weights import RANDOM, load_network, shipped_weights
 from tpf_ros.bench.conditions import Conditions
 from tpf_ros.bench.row import NotMeasured
@@ -52,8 +52,8 @@ def _weights(model: str) -> str | None:
 
 
 def frame_call(session: TPFSession) -> Callable[[], object]:
-    """Track one frame, from two images to a box."""
-    tracker, frame = Tracker(session), make_scene()
+    """Track one frame, from two images to a box, and learn from it, whatever an untrained network's score is."""
+    tracker, frame = Tracker(session, TrackerConfig(coast_score=0, template_score=0)), make_scene()
     tracker.init(frame, BOX)
     return lambda: tracker.track(frame)
 
