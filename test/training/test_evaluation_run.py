@@ -9,9 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from tpf_model.appearance import Appearance
+from tpf_model.boxes import clip_box
+from tpf_model.decode import hann_window
 from tpf_model.runtime.in_parts import SessionInParts
 from tpf_model.template import TemplateRule
+from tpf_model.tracker import TrackerConfig
 from tpf_model.weights import RANDOM, load_network, save_network, shipped_weights
 from tpf_training.evaluation.cli import main
 from tpf_training.evaluation.clips import read_paired
@@ -97,20 +99,23 @@ def test_the_shipped_model_follows_a_person_in_smoke(smoke):
     assert evaluate(shipped_weights("small"), [smoke], ndtu=False, frames=4)["0117_1620/A"] == scores
 
 
-@pytest.mark.parametrize("wanted", [True, False])
-def test_an_entrant_adapts_to_its_target_or_not(smoke, random_weights, wanted, monkeypatch):
-    asked, plain = [], SessionInParts.locate
+def test_by_the_published_rule_each_frame_s_box_is_what_the_network_says(smoke, random_weights, monkeypatch):
+    located, locate = [], SessionInParts.locate
 
-    def locate(*arguments):
-        asked.append(isinstance(arguments[-1], Appearance))
-        return plain(*arguments)
+    def recording(*arguments):
+        located.append((locate(*arguments), arguments[4], arguments[6]))
+        return located[-1][0]
 
-    monkeypatch.setattr(SessionInParts, "locate", locate)
-    tracker = TPFEntrant("mine", "auto", random_weights, adaptation=wanted, device="cpu").open()
-    asked.clear()  # of the warm-up
-    run_one_pass(tracker, smoke.head(3))
-    assert asked == [False, wanted, wanted]  # the first frame's has none yet
-    assert bool(tracker_config(adaptation=wanted).size_calibration) is wanted
+    monkeypatch.setattr(SessionInParts, "locate", recording)
+    tracker = TPFEntrant("mine", "auto", random_weights, published=True, device="cpu").open()
+    located.clear()  # of the warm-up
+    run = run_one_pass(tracker, smoke.head(4))
+    for box, (seen, crop, window) in zip(run.boxes[1:], located[1:], strict=True):
+        assert seen.score < TrackerConfig().coast_score, "ours would not believe it"
+        said = crop.box_to_image(tuple(value * crop.size for value in seen.box))
+        assert box == pytest.approx(clip_box(said, (640, 480), 10), abs=1e-6)
+        assert np.array_equal(window, hann_window(16))
+        assert seen.response is None, "no filter was asked"
 
 
 def test_without_ndtu_the_dynamic_template_stays():

@@ -292,8 +292,8 @@ def test_a_run_with_other_settings_is_refused_with_the_difference(tmp_path, caps
     assert main(command("rgbt210", tmp_path / "data", out)) == 0
     assert main(command("rgbt210", tmp_path / "data", out, "--no-ndtu")) == 2
     assert "run.json: ndtu was True, now it is False: give --out another folder" in capsys.readouterr().err
-    assert main(command("rgbt210", tmp_path / "data", out, "--no-adaptation")) == 2
-    assert "run.json: adaptation was True, now it is False" in capsys.readouterr().err
+    assert main(command("rgbt210", tmp_path / "data", out, "--published")) == 2
+    assert "run.json: published was False, now it is True" in capsys.readouterr().err
     (out / "run.json").write_text("[]")
     assert main(command("rgbt210", tmp_path / "data", out)) == 2
     assert "run.json: is not the record of a run" in capsys.readouterr().err

@@ -15,15 +15,16 @@ from tpf_training.evaluation.tpf_tracker import TPFTracker, tracker_config
 class TPFEntrant:
     """One of our models: the variant `model` with its shipped weights, or, with `model` AUTO, what `weights` holds.
 
-    ndtu, adaptation: see `tracker_config`. runtime, precision, device, threads: see `open_session`. step: of the
-    sequences, see `VideoSequence`.
+    ndtu, published, template_interval: see `tracker_config`. runtime, precision, device, threads: see `open_session`.
+    step: of the sequences, see `VideoSequence`.
     """
 
     name: str
     model: str
     weights: Path | None = None
     ndtu: bool = True
-    adaptation: bool = True
+    published: bool = False
+    template_interval: int = 50
     runtime: str = "auto"
     precision: str = "auto"
     device: str = "auto"
@@ -39,7 +40,8 @@ class TPFEntrant:
             )
         except ValueError as error:
             raise EvaluationError(f"{self.name}: {error}") from error
-        return TPFTracker(session, tracker_config(self.ndtu, self.adaptation), self.step)
+        config = tracker_config(self.ndtu, self.published, self.template_interval)
+        return TPFTracker(session, config, self.step)
 
     def suits(self, sequence: Sequence) -> bool:
         return True

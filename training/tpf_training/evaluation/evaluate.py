@@ -32,10 +32,10 @@ def evaluate(
     """Scores of a weights file's tracker by the name of the sequence: `sr`, `pr`, `npr` and `kept`, all 0..1.
 
     sequences: as `read_paired` and `read_single` give them. ndtu: whether the dynamic template is updated. frames: of
-    each sequence, only the first so many. The tracker is the published one: it does not adapt.
+    each sequence, only the first so many. The tracker goes by the published rule, see `tracker_config`.
     EvaluationError for weights that cannot be used.
     """
-    entrant = TPFEntrant(weights.stem, AUTO, weights, ndtu, adaptation=False)
+    entrant = TPFEntrant(weights.stem, AUTO, weights, ndtu, published=True)
     tracker = entrant.open()
     sequences = [sequence.head(frames) if frames else sequence for sequence in sequences]
     runs = ((sequence, run_one_pass(tracker, sequence)) for sequence in sequences)

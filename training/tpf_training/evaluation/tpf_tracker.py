@@ -1,5 +1,7 @@
 """Our tracker as one-pass evaluation runs it."""
 
+import math
+
 import numpy as np
 
 from tpf_model.boxes import Box
@@ -7,19 +9,29 @@ from tpf_model.frame import Frame
 from tpf_model.runtime import TPFSession
 from tpf_model.tracker import FRAME_TIME, Tracker, TrackerConfig
 
-
 # No score exceeds 1, so no frame's crop becomes the dynamic template.
 _NO_NDTU = {"template_score": 1.0}
-_NO_ADAPTATION = {"filter_rate": 0.0, "size_calibration": 0.0, "crossing_frames": 0}
+# Every frame's box is believed, of whatever size, and nothing is learnt of the target.
+_PUBLISHED = {
+    "hann_power": 1.0,
+    "coast_score": 0.0,
+    "recover_score": 0.0,
+    "size_rate": 1.0,
+    "max_size_change": math.inf,
+    "filter_rate": 0.0,
+    "size_calibration": 0.0,
+    "crossing_frames": 0,
+}
 
 
-def tracker_config(ndtu: bool = True, adaptation: bool = True) -> TrackerConfig:
-    """The tracker's settings, with the update of the dynamic template and with what adapts to a target, or without.
+def tracker_config(ndtu: bool = True, published: bool = False, template_interval: int = 50) -> TrackerConfig:
+    """The tracker's settings, with the update of the dynamic template every so many frames, or without.
 
-    What adapts are the correlation and the scale filter, the calibration of the size, and the look-alikes' paths; the
-    published tracker has none of them.
+    published: by the rule of the paper, and of OSTrack before it: the box is what the network says at the best cell of
+    score times Hann window. (Ours is the mean over the cells around it there, too; see `decode`.)
     """
-    return TrackerConfig(**({} if ndtu else _NO_NDTU), **({} if adaptation else _NO_ADAPTATION))
+    rules = ({} if ndtu else _NO_NDTU) | (_PUBLISHED if published else {})
+    return TrackerConfig(template_interval=template_interval, **rules)
 
 
 class TPFTracker:

@@ -7,12 +7,19 @@ from tpf_model.runtime.precision import PRECISIONS
 
 
 def add_tracker_options(group: argparse._ArgumentGroup) -> None:
-    """`--no-ndtu`, `--no-adaptation`, `--runtime`, `--precision`, `--device`, `--threads`; see `tracker_settings`."""
+    """How our trackers' options are called; see `tracker_settings` for what is made of them."""
     group.add_argument("--no-ndtu", action="store_true", help="never update our trackers' dynamic template")
     group.add_argument(
-        "--no-adaptation",
+        "--template-interval",
+        type=whole_number(1),
+        default=50,
+        metavar="N",
+        help="frames between two of its updates; published: 50, or 15 for short sequences (default: %(default)s)",
+    )
+    group.add_argument(
+        "--published",
         action="store_true",
-        help="our trackers without filters, calibration of the size, and look-alikes' paths, as published",
+        help="our trackers by the paper's rule: each frame's box as the network has it, nothing learnt of the target",
     )
     group.add_argument("--runtime", choices=RUNTIMES, default="auto", help="of our trackers (default: %(default)s)")
     group.add_argument(
@@ -27,8 +34,8 @@ def add_tracker_options(group: argparse._ArgumentGroup) -> None:
 
 def tracker_settings(args: argparse.Namespace) -> dict:
     """What a `TPFEntrant` takes of the options of `add_tracker_options`."""
-    shared = {name: getattr(args, name) for name in ("runtime", "precision", "device", "threads")}
-    return {"ndtu": not args.no_ndtu, "adaptation": not args.no_adaptation, **shared}
+    names = "published", "template_interval", "runtime", "precision", "device", "threads"
+    return {"ndtu": not args.no_ndtu, **{name: getattr(args, name) for name in names}}
 
 
 def whole_number(least: int):
