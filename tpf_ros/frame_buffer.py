@@ -21,18 +21,25 @@ class StampNotBuffered(LookupError):
 class BufferedFrame:
     """A frame with the stamps (ns, as the cameras wrote them) of its images; None for a missing image.
 
-    note: whatever the caller wants to find again with it.
+    note: whatever the caller wants to find again with it. thermal_offset: ns, added to a thermal stamp it is the same
+    moment's by the visible camera's clock.
     """
 
     frame: Frame
     visible_stamp: int | None
     thermal_stamp: int | None
     note: Any = None
+    thermal_offset: int = 0
 
     @property
     def stamp(self) -> int:
         """The visible image's stamp; the thermal one's where there is no visible image."""
         return self.thermal_stamp if self.visible_stamp is None else self.visible_stamp
+
+    @property
+    def time(self) -> int:
+        """When it was, ns, by the visible camera's clock."""
+        return self.thermal_stamp + self.thermal_offset if self.visible_stamp is None else self.visible_stamp
 
     @property
     def size(self) -> int:
@@ -43,7 +50,7 @@ class BufferedFrame:
 class FrameBuffer:
     """Keeps references to the frames of the last `duration` ns, and at most `max_bytes` of images. Thread-safe.
 
-    The newest frame is always kept. When stamps fall back (a looped bag), the frames before are forgotten.
+    The newest frame is always kept. When time falls back (a looped bag), the frames before are forgotten.
     """
 
     def __init__(self, duration: int, max_bytes: int = 256_000_000):
@@ -54,16 +61,21 @@ class FrameBuffer:
         self._lock = threading.Lock()
 
     def append(
-        self, frame: Frame, visible_stamp: int | None, thermal_stamp: int | None, note: Any = None
+        self,
+        frame: Frame,
+        visible_stamp: int | None,
+        thermal_stamp: int | None,
+        note: Any = None,
+        thermal_offset: int = 0,
     ) -> BufferedFrame:
         """Add the newest frame, and return it as it is kept. At least one stamp is given."""
-        new = BufferedFrame(frame, visible_stamp, thermal_stamp, note)
+        new = BufferedFrame(frame, visible_stamp, thermal_stamp, note, thermal_offset)
         with self._lock:
-            if self._frames and new.stamp <= self._frames[-1].stamp:
+            if self._frames and new.time <= self._frames[-1].time:
                 self._clear()
             self._frames.append(new)
             self._bytes += new.size
-            while new.stamp - self._frames[0].stamp > self._duration or (
+            while new.time - self._frames[0].time > self._duration or (
                 self._bytes > self._max_bytes and len(self._frames) > 1
             ):
                 self._bytes -= self._frames.popleft().size
@@ -72,6 +84,7 @@ class FrameBuffer:
     def find(self, stamp: int, thermal: bool = False, tolerance: int = 100_000_000) -> BufferedFrame:
         """The frame nearest to `stamp` (ns; 0: the newest), which is that of a thermal image where `thermal` is set.
 
+        Where it is not, frames without a visible image are known by their thermal one's, under which they are published.
         Raises NoFrameYet when the buffer is empty, and StampNotBuffered when the nearest is more than `tolerance` ns
         away. (The operator may have seen an image that was in no pair; its neighbour is then at most a frame away.)
         """
@@ -80,19 +93,19 @@ class FrameBuffer:
                 raise NoFrameYet("no image has been received yet")
             if stamp == 0:
                 return self._frames[-1]
-            key: Callable = (lambda one: one.thermal_stamp) if thermal else (lambda one: one.visible_stamp)
+            key: Callable = (lambda one: one.thermal_stamp) if thermal else (lambda one: one.stamp)
             known = [one for one in self._frames if key(one) is not None]
         if not known:
-            raise StampNotBuffered(f"no {'thermal' if thermal else 'visible'} image is in the buffer")
+            raise StampNotBuffered("no thermal image is in the buffer")
         nearest = min(known, key=lambda one: abs(key(one) - stamp))
         if abs(key(nearest) - stamp) > tolerance:
             raise StampNotBuffered(_explain(stamp, key(known[0]), key(known[-1]), tolerance))
         return nearest
 
-    def since(self, stamp: int) -> list[BufferedFrame]:
-        """The frames whose `BufferedFrame.stamp` is `stamp` or later, oldest first."""
+    def since(self, time: int) -> list[BufferedFrame]:
+        """The frames whose `BufferedFrame.time` is `time` or later, oldest first."""
         with self._lock:
-            return [one for one in self._frames if one.stamp >= stamp]
+            return [one for one in self._frames if one.time >= time]
 
     def clear(self) -> None:
         with self._lock:

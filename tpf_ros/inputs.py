@@ -178,15 +178,19 @@ class Inputs:
         if thermal is not None:
             thermal = self._normalise(thermal)
         self._number += 1
-        frame_id = thermal_id if visible is None else visible_id
+        frame_id = self._visible_frame_id(thermal_id) if visible is None else visible_id
         # An image that is here is no silence, however long ago it came.
         health = tuple(
             Health.OK if image is not None and one == Health.SILENT else one
             for image, one in zip((visible, thermal), self.health_now())
         )
         source = Source(self._number, frame_id, pair.difference, health)
-        frame = Frame(visible, thermal, self._visible_size())
-        self._offer(self._buffer.append(frame, pair.visible_stamp, pair.thermal_stamp, source))
+        frame, offset = Frame(visible, thermal, self._visible_size()), round(self._settings.sync.thermal_offset * 1e9)
+        self._offer(self._buffer.append(frame, pair.visible_stamp, pair.thermal_stamp, source, offset))
+
+    def _visible_frame_id(self, thermal_id: str) -> str:
+        """Of the camera whose pixels boxes are in; the thermal one's as long as nothing is known of the visible one."""
+        return thermal_id if self._visible_size() == (0, 0) else self.statistics["visible"].frame_id
 
     def _visible_size(self) -> tuple[int, int]:
         """Of the last visible image; before the first, what its camera_info says, (0, 0) where there is none."""
@@ -200,6 +204,7 @@ class Inputs:
         if self._infos.get(stream) == content:
             return
         self._infos[stream] = content
+        self.statistics[stream].frame_id = info.header.frame_id  # until images say it
         try:
             self.cameras[stream] = camera_from_info(info)
         except ValueError as error:

@@ -3,7 +3,6 @@
 import importlib.util
 from copy import copy
 
-import cv2
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -11,6 +10,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Float32, Header
 
 from tpf_interfaces.msg import TrackedTarget
+from tpf_model.pair import whole_pair
 from tpf_model.tracker import State
 from tpf_ros.bearings import Camera
 from tpf_ros.drawing import draw_overlay
@@ -64,7 +64,7 @@ class Publishers:
             self._detections.publish(detections_message(result))
         if not result.stale:
             self._publish_fused(result, message.header)
-            self._publish_debug(result, message)
+        self._publish_debug(result, message)
         return message.latency
 
     def _create(self, kind: type, name: str, qos: QoSProfile):
@@ -82,13 +82,14 @@ class Publishers:
             self._fused.publish(encode_image(result.fuse(), "rgb8", header))
 
     def _publish_debug(self, result: Result, message: TrackedTarget) -> None:
-        """The visible image, or the thermal one while that is missing, with the box and the state."""
-        frame = result.frame
-        if frame is None or not self._debug.get_subscription_count():
+        """The visible image, or the thermal one where that is missing, in visible pixels, with the box and the state.
+
+        The last one again where no image comes any more: the state is another then.
+        """
+        if result.seen is None or not self._debug.get_subscription_count():
             return
-        image = frame.visible
-        if image is None:
-            image = cv2.resize(cv2.cvtColor(frame.thermal, cv2.COLOR_GRAY2RGB), frame.size)
+        frame = result.frame or result.seen.frame
+        image = whole_pair(frame, result.registration)[0] if frame.visible is None else frame.visible
         score = None if result.state is State.IDLE else result.score
         lines = (f"latency {message.latency * 1e3:.0f} ms", *_complaints(result))
         drawn = draw_overlay(image, result.box, result.state.name.lower(), score, lines)

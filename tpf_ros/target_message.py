@@ -12,7 +12,7 @@ from tpf_ros.worker import Result
 
 
 def source_header(result: Result) -> Header:
-    """Stamp and frame_id of the image that the box is in; empty before the first image."""
+    """The image's stamp, and the frame_id of the camera whose pixels the box is in; empty before the first image."""
     if result.seen is None:
         return Header()
     return Header(stamp=to_stamp(result.seen.stamp), frame_id=result.seen.note.frame_id)
@@ -37,7 +37,7 @@ def _set_source(message: TrackedTarget, result: Result, now: int) -> None:
     if result.seen.note.difference is not None:
         message.sync_error = result.seen.note.difference * 1e-9
     if now:
-        message.latency = (now - result.seen.stamp) * 1e-9
+        message.latency = (now - result.seen.time) * 1e-9
 
 
 def _set_box(message: TrackedTarget, result: Result, camera: Camera | None) -> None:

@@ -31,7 +31,7 @@ class Source:
     """What belongs to a buffered frame: the `number` of its arrival, and what the messages and the pairing said."""
 
     number: int
-    frame_id: str  # of the image that the box is in: the visible one, or the thermal one where that is missing
+    frame_id: str  # of the camera whose pixels the box is in: the visible one, or, until that is known, the thermal one
     difference: int | None  # ns, see `Pair`
     health: BothHealth
 
@@ -41,8 +41,9 @@ class Result:
     """What is known after the frame `seen`, the newest processed (None before the first; its note is a `Source`).
 
     box: in visible pixels of an image of `size` (width, height); None without a target. score: 0..1.
-    stale: nothing has come since. frame: what can be used of `seen`; None where stale, or where no image was usable.
-    estimate: None where the tracker did not run: without a target, switched off, failed, stale.
+    stale: nothing has come since. frame: what can be used of `seen`; None where no image was usable.
+    registration: by which it was processed. estimate: None where the tracker did not run: without a target, switched
+    off, failed, stale.
     fuse: makes the whole fused frame, (H, W, 3) uint8 RGB, at the cost of a pass of the fusion; None without `frame`.
     """
 
@@ -53,6 +54,7 @@ class Result:
     box: Box | None
     score: float
     size: tuple[int, int]
+    registration: Registration
     stale: bool = False
     frame: Frame | None = None
     estimate: Estimate | None = None
@@ -97,7 +99,7 @@ class Worker:
         self._id = 0
         self._box: Box | None = None  # the last one believed
         self._tracked: Frame | None = None  # the last frame that the tracker ran on; the box is in its pixels
-        self._tracked_at = 0  # its stamp, ns
+        self._tracked_at = 0  # its time, ns
         self._thread = threading.Thread(target=self._run, name="tpf_worker", daemon=True)
 
     def start(self) -> None:
@@ -179,18 +181,18 @@ class Worker:
         # The box says that the operator sees something there, whatever the health.
         frame = self._usable(seen) or seen.frame
         estimate = self._tracker.init(frame, box)
-        self._tracked, self._tracked_at = frame, seen.stamp
+        self._tracked, self._tracked_at = frame, seen.time
         self._emit(estimate.state, frame, estimate)
         self._catch_up(seen, time.monotonic() - begin)
 
     def _catch_up(self, seen: BufferedFrame, spent: float) -> None:
         """Follow the target from a past frame to the newest, by steps of twice the time that the last step took."""
         while not self._mailbox.closed and "target" not in self._requests:
-            rest = [one for one in self._buffer.since(seen.stamp) if one.note.number > seen.note.number]
+            rest = [one for one in self._buffer.since(seen.time) if one.note.number > seen.note.number]
             if not rest:
                 return
-            due = seen.stamp + int(_CATCH_UP_SPEED * spent * 1e9)
-            seen = next((one for one in rest if one.stamp >= due), rest[-1])
+            due = seen.time + int(_CATCH_UP_SPEED * spent * 1e9)
+            seen = next((one for one in rest if one.time >= due), rest[-1])
             begin = time.monotonic()
             self._process(seen)
             spent = time.monotonic() - begin
@@ -203,14 +205,14 @@ class Worker:
         elif frame is None:
             self._emit(State.ERROR)
         else:
-            estimate = self._track(frame, seen.stamp)
+            estimate = self._track(frame, seen.time)
             self._emit(estimate.state, frame, estimate)
 
-    def _track(self, frame: Frame, stamp: int) -> Estimate:
+    def _track(self, frame: Frame, time: int) -> Estimate:
         if frame.size != self._tracked.size:
             self._tracker.resize(frame.size, self._box_in(frame.size))
-        estimate = self._tracker.track(frame, (stamp - self._tracked_at) * 1e-9)
-        self._tracked, self._tracked_at = frame, stamp
+        estimate = self._tracker.track(frame, (time - self._tracked_at) * 1e-9)
+        self._tracked, self._tracked_at = frame, time
         return estimate
 
     def _box_in(self, size: tuple[int, int]) -> Box:
@@ -246,7 +248,7 @@ class Worker:
             state = State.ERROR
         else:
             state = State.COASTING if self.state is State.TRACKING else self.state
-        self._emit(state, stale=True)
+        self._emit(state, None if self._seen is None else self._usable(self._seen), stale=True)
 
     def _emit(
         self, state: State, frame: Frame | None = None, estimate: Estimate | None = None, stale: bool = False
@@ -264,6 +266,7 @@ class Worker:
             None if state is State.IDLE else self._box,
             0.0 if estimate is None else estimate.score,
             (0, 0) if self._seen is None else self._seen.frame.size,
+            registration,
             stale,
             frame,
             estimate,

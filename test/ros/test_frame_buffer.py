@@ -61,13 +61,29 @@ def test_lone_frames_are_found_by_the_image_that_they_have():
     buffer = FrameBuffer(3000 * MS)
     buffer.append(Frame(frame().visible, None), START, None)
     buffer.append(Frame(None, frame().thermal), None, START + 50 * MS)
-    assert buffer.find(START + 40 * MS).thermal_stamp is None
+    assert buffer.find(START + 10 * MS).thermal_stamp is None
+    assert buffer.find(START + 50 * MS).visible_stamp is None, "it is published under this stamp"
     assert buffer.find(START, thermal=True).visible_stamp is None
     assert [one.stamp for one in buffer.since(0)] == [START, START + 50 * MS]
     buffer.clear()
     buffer.append(Frame(frame().visible, None), START, None)
     with pytest.raises(StampNotBuffered, match="no thermal image"):
         buffer.find(START, thermal=True)
+
+
+@pytest.mark.parametrize("offset", [-300 * MS, 300 * MS])
+def test_with_a_thermal_clock_that_is_off_lone_frames_are_in_the_order_of_time(offset):
+    buffer = FrameBuffer(3000 * MS)
+    for k in range(20):
+        alone = 5 <= k < 15  # for thermal
+        time = START + k * 33 * MS
+        image = None if alone else frame(k).visible
+        buffer.append(Frame(image, frame().thermal), None if alone else time, time - offset, None, offset)
+    assert len(buffer) == 20
+    assert number(buffer.find(START + 3 * 33 * MS)) == 3
+    lone = buffer.find(START + 10 * 33 * MS - offset)
+    assert lone.time == START + 10 * 33 * MS
+    assert [one.time for one in buffer.since(lone.time)] == [START + k * 33 * MS for k in range(10, 20)]
 
 
 def test_memory_is_bounded_whatever_the_rate_but_the_newest_frame_stays():

@@ -3,13 +3,17 @@
 import math
 import time
 
+import cv2
 import numpy as np
 import pytest
+from geometry_msgs.msg import Point, PointStamped
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CameraInfo, Image
 
 from tpf_interfaces.msg import TrackedTarget
 from tpf_ros.diagnostics import offset_hint
+from tpf_ros.drawing import STATE_COLOURS
+from tpf_ros.image_decoding import decode_visible
 from tpf_ros.parameters import SyncSettings
 from tpf_ros.stamps import to_nanoseconds, to_stamp
 
@@ -67,7 +71,7 @@ def test_one_camera_goes_silent_and_comes_back(tracker, silent):
         lambda: tracker.send(**{alive: tracker.next_stamp()}),
     )
     target = tracker.targets[-1]
-    assert target.header.frame_id == f"{alive}_optical"
+    assert target.header.frame_id == "visible_optical", "the camera whose pixels the box is in"
     assert to_nanoseconds(getattr(target, f"{silent}_stamp")) == 0 and math.isnan(target.sync_error)
     assert to_nanoseconds(target.header.stamp) == to_nanoseconds(getattr(target, f"{alive}_stamp")) > 0
     tracker.until(
@@ -77,6 +81,52 @@ def test_one_camera_goes_silent_and_comes_back(tracker, silent):
     )
     tracker.pump(lambda: both_used(tracker), "it does not recover")
     assert tracker.targets[-1].id == target.id and tracker.targets[-1].state == TrackedTarget.TRACKING
+
+
+def test_while_the_visible_camera_is_silent_what_is_published_can_be_drawn_on(tracker):
+    send = lambda: tracker.send(thermal=tracker.next_stamp())
+    tracker.pump(lambda: tracker.targets[-1].visible_health == SILENT, "silence is not noticed", send)
+    tracker.pump(lambda: to_nanoseconds(tracker.targets[-1].visible_stamp) == 0, "no thermal image is used", send)
+    header = tracker.targets[-1].header
+    response = tracker.init(BOX, stamp=to_nanoseconds(header.stamp))
+    assert response.success, response.message
+    tracker.pump(lambda: tracker.targets[-1].id == response.id, "the target is not taken up", send)
+    first = next(target for target in tracker.targets if target.id == response.id)
+    assert (first.header.stamp, first.x, first.width) == (header.stamp, BOX[0], BOX[2])
+    click = PointStamped(header=first.header, point=Point(x=250.0, y=200.0))  # beyond the thermal image's 160 x 120
+    tracker.publish("tpf_tracker/click", click)
+    tracker.pump(lambda: tracker.targets[-1].id == response.id + 1, "the click is refused", send)
+    clicked = next(target for target in tracker.targets if target.id == response.id + 1)
+    assert (clicked.x + clicked.width / 2, clicked.y + clicked.height / 2) == pytest.approx((250, 200))
+    tracker.pump(lambda: both_used(tracker), "it does not recover")
+
+
+def test_in_place_of_a_black_image_the_debug_image_shows_the_thermal_one_where_it_belongs(tracker):
+    shown = []
+    subscription = tracker.subscribe(Image, "debug_image", shown.append)
+    shift = [2.0, 0.0, 60.0, 0.0, 2.0, 30.0, 0.0, 0.0, 1.0]
+    changed = tracker.set_parameters(registration__method="homography", registration__homography=shift)
+    assert all(result.successful for result in changed), changed
+
+    def send_black():
+        stamp = tracker.next_stamp()
+        tracker.send(stamp, stamp, visible_image=np.zeros((240, 320, 3), np.uint8))
+
+    def bright():
+        """The middle of what is brightest, of the last image."""
+        if not shown or tracker.targets[-1].visible_health != BLACK:
+            return None
+        image = cv2.blur(decode_visible(shown[-1]).mean(axis=2), (31, 31))
+        return np.unravel_index(image[60:].argmax(), image[60:].shape)[::-1]  # text is above
+
+    try:
+        square = (180, 130 - 60)  # at (100, 80), 40 px, without the shift
+        close = lambda: bright() is not None and np.abs(np.subtract(bright(), square)).max() < 8
+        tracker.pump(close, "it is not shown where the registration puts it", send_black)
+    finally:
+        assert all(result.successful for result in tracker.set_parameters(registration__method="identity"))
+        tracker.node.destroy_subscription(subscription)
+    tracker.pump(lambda: both_used(tracker), "it does not recover")
 
 
 def test_a_black_camera_is_left_out(tracker):
@@ -91,6 +141,9 @@ def test_a_black_camera_is_left_out(tracker):
 
 
 def test_when_all_is_silent_the_target_says_so_again_and_again(tracker):
+    shown = []
+    subscription = tracker.subscribe(Image, "debug_image", shown.append)
+    tracker.pump(lambda: shown, "no debug image is published")
     target_id, seen = tracker.targets[-1].id, len(tracker.targets)
     stamp = tracker.targets[-1].header.stamp
     errors = lambda: [target for target in tracker.targets[seen:] if target.state == TrackedTarget.ERROR]
@@ -100,6 +153,10 @@ def test_when_all_is_silent_the_target_says_so_again_and_again(tracker):
         assert target.confidence == 0 and target.id == target_id
         assert to_nanoseconds(target.header.stamp) >= to_nanoseconds(stamp)
     assert last[0].latency < last[1].latency < last[2].latency, "a stale box must show its age"
+    red, green, blue = STATE_COLOURS["error"]
+    in_error = lambda: (np.abs(decode_visible(shown[-1]).astype(int) - (red, green, blue)).max(axis=2) < 20).sum() > 20
+    tracker.until(in_error, "the picture still shows a target that is seen")
+    tracker.node.destroy_subscription(subscription)
     tracker.until(lambda: tracker.levels["tracker"][0] == b"\x02", "no error in the diagnostics")
     tracker.pump(lambda: tracker.targets[-1].state == TrackedTarget.TRACKING, "it does not recover")
 
