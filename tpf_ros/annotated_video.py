@@ -20,6 +20,7 @@ from tpf_ros.recording import Plan, Published, Recording, Sent
 from tpf_ros.report import newest_results
 from tpf_ros.scores import fit
 from tpf_ros.sources.bag import BagSource
+from tpf_ros.sources.source import Item, SourceError
 from tpf_ros.video_writer import VideoWriter
 
 _CAPTION = "white: true box    colour: the newest estimate published when this image came (so it lags by its age)"
@@ -39,6 +40,8 @@ def write_annotated_video(path: Path, recording: Recording, truth: dict[int, Box
     first_pass = takewhile(lambda pair: pair[0].repeat == 0, newest_results(recording))
     with VideoWriter(path, visible.rate * plan.rate) as writer:
         for (image, heat), (sent, newest) in zip(_beside(visible, thermal), first_pass):
+            if image is None:
+                continue
             frame = Frame(image, None if heat is None else normalise(heat))
             writer.write(_compose(frame, registration, sent, newest, truth.get(sent.frame)), sent.published)
 
@@ -49,14 +52,21 @@ def _settings(plan: Plan) -> Settings:
     return Settings.from_values({name: value for name, value in plan.parameter_values().items() if name in known})
 
 
-def _beside(visible: BagSource, thermal: BagSource) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """Each visible image with the newest thermal one recorded by then; None before the first."""
+def _beside(visible: BagSource, thermal: BagSource) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
+    """Each visible image with the newest thermal one recorded by then, None before the first; None for damaged ones."""
     coming = iter(thermal)
     following, current = next(coming), None
     for item in visible:
         while following is not None and following.arrival_ns <= item.arrival_ns:
             current, following = following, next(coming, None)
-        yield item.load(), None if current is None else current.load()
+        yield _load(item), None if current is None else _load(current)
+
+
+def _load(item: Item) -> np.ndarray | None:
+    try:
+        return item.load()
+    except SourceError:  # the node drops such an image and goes on
+        return None
 
 
 def _compose(

@@ -116,6 +116,13 @@ def _outcome(args: argparse.Namespace, bag: Path, out: Path) -> Outcome:
 def _replay_bag(args: argparse.Namespace, bag: Path, out: Path, gt: Path | None) -> str:
     """Replay one bag and write its report to `out`; returns the report's text."""
     plan, truth = _plan(args, bag, out, gt)
+    try:
+        return _report(args, plan, truth)
+    except (ValueError, OSError, RuntimeError) as error:  # of a damaged bag, a full disk, the model's device, DDS
+        raise CommandError(str(error), code=1) from error
+
+
+def _report(args: argparse.Namespace, plan: Plan, truth: dict[int, Box]) -> str:
     if args.offline:
         from tpf_ros.offline_replay import run_offline  # not above: PyTorch and Matplotlib take seconds to import
 
@@ -129,7 +136,7 @@ def _replay_bag(args: argparse.Namespace, bag: Path, out: Path, gt: Path | None)
     if args.video and not args.offline:
         from tpf_ros.annotated_video import write_annotated_video
 
-        write_annotated_video(out / "annotated.mp4", recording, truth)
+        write_annotated_video(plan.out / "annotated.mp4", recording, truth)
     return text
 
 
@@ -144,6 +151,9 @@ def _plan(args: argparse.Namespace, bag: Path, out: Path, gt: Path | None) -> tu
         raise CommandError(str(error)) from error
     if visible.topic == thermal.topic:
         raise CommandError(f"--visible and --thermal are both {visible.topic}; each needs its own topic")
+    for frame, (_, _, w, h) in truth.items():
+        if min(w, h) <= 0:
+            raise CommandError(f"the true box of frame {frame} is {w:g}x{h:g}, must be > 0 where it is visible")
     box, frame = _target(args, truth)
     last = args.first_frame + visible.count - 1
     if not args.first_frame <= frame <= last:

@@ -5,13 +5,14 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 
 SUFFIXES = (".mp4", ".mkv", ".mov", ".avi")
 
 
 class VideoWriter:
-    """Writes RGB frames of one size to a video; the first frame sets the size. Close it, or the file does not play."""
+    """Writes RGB frames to a video, resized to the first one's size. Close it, or the file does not play."""
 
     def __init__(self, path: str | os.PathLike, rate: float):
         """`rate` in frames a second, > 0. ValueError for a suffix not in `SUFFIXES`, OSError from the file."""
@@ -29,18 +30,18 @@ class VideoWriter:
         self._rate, self._index, self._begin = rate, -1, 0
 
     def write(self, image: np.ndarray, time: int | None = None) -> None:
-        """Append (H, W, 3) uint8 RGB; ValueError where it has another size than the first.
+        """Append (H, W, 3) uint8 RGB.
 
         `time`, if given for every frame: when it was, ns on any clock. A frame is shown until the next one's time, but
         at least 1 / `rate`. Without, they are 1 / `rate` apart.
         """
-        height, width = image.shape[:2]
         if self._size is None:
+            height, width = image.shape[:2]
             self._size = (width, height)
             self._stream.width, self._stream.height = width + width % 2, height + height % 2
-        if self._size != (width, height):
-            before = f"{self._size[0]}x{self._size[1]}"
-            raise ValueError(f"{self.path}: a frame of {width}x{height} after frames of {before}")
+        width, height = self._size
+        if image.shape[:2] != (height, width):
+            image = cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)
         # 4:2:0 chroma needs even sizes: an odd image repeats its last row or column.
         even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         frame = av.VideoFrame.from_ndarray(even, format="rgb24")

@@ -191,6 +191,13 @@ def test_several_bags_offline_with_boxes_of_files(labelled, tmp_path, capsys):
     assert f"{summary['mean']['success']:.3f}" in said.out.splitlines()[3]
 
 
+def test_a_report_that_cannot_be_written_is_named_and_the_next_bag_goes_on(labelled, tmp_path):
+    (tmp_path / "raw/boxes.csv").mkdir(parents=True)
+    assert offline([labelled / "raw", labelled / "small"], tmp_path) == 1
+    first, second = json.loads((tmp_path / "summary.json").read_text())["bags"]
+    assert "raw/boxes.csv" in first["error"] and second["results"] == 9
+
+
 def test_a_compressed_bag_needs_no_arguments_either_and_a_box_on_the_command_line_wins(labelled, tmp_path):
     numbered = ["--init", "100,100,50,60@94", "--first-frame", str(FIRST)]
     assert offline([labelled / "small"], tmp_path, *numbered) == 0
@@ -248,6 +255,7 @@ def test_what_the_node_refuses_is_told_and_the_exit_status_says_so(bag, tmp_path
         ([], "--init"),
         (["--init", "1,2,3,4", "--rate", "0"], "--rate"),
         (["--init", "1,2,3,4", "--rate", "nan"], "--rate is nan, must be > 0 and finite"),
+        (["--gt", "flat.csv"], "the true box of frame 7 is 0x9, must be > 0 where it is visible"),
         (["--init", "1,2,3,4", "--loop", "0"], "--duration"),
         (["--init", "1,2,3,4", "--duration", "nan"], "--duration"),
         (["--init", "1,2,3,4", "--thermal", "uav/visible/image"], "--thermal are both /uav/visible/image"),
@@ -262,6 +270,7 @@ def test_what_the_node_refuses_is_told_and_the_exit_status_says_so(bag, tmp_path
 def test_unusable_arguments_are_named_before_anything_starts(bag, tmp_path, monkeypatch, capsys, arguments, named):
     monkeypatch.chdir(tmp_path)
     Path("none.yaml").write_text("other_node: {ros__parameters: {a: 1}}")
+    Path("flat.csv").write_text("frame,x,y,w,h,visible\n5,0,0,0,0,0\n7,5,5,0,9,1\n")
     topics = ["--visible", "/uav/visible/image", "--thermal", "/uav/thermal/image"]
     assert cli.main(["replay", "--out", str(tmp_path / "out"), *topics, str(bag), *arguments]) == 2
     assert named in capsys.readouterr().err

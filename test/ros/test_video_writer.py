@@ -39,13 +39,14 @@ def test_what_cannot_be_written_is_an_error_at_once(tmp_path):
         VideoWriter(tmp_path / "missing" / "out.mp4", 30)
 
 
-def test_a_frame_of_another_size_is_refused_and_the_video_still_plays(tmp_path):
+def test_a_frame_of_another_size_is_resized_to_the_first_ones(tmp_path):
     with VideoWriter(tmp_path / "out.mp4", 30) as writer:
-        writer.write(frames(160, 120, 1)[0])
-        with pytest.raises(ValueError, match="80x60 after frames of 160x120"):
-            writer.write(frames(80, 60, 1)[0])
+        for size, level in (((161, 120), 50), ((80, 60), 100), ((320, 300), 200)):
+            writer.write(np.full((*size[::-1], 3), level, np.uint8))
     with av.open(str(tmp_path / "out.mp4")) as container:
-        assert sum(1 for _ in container.decode(video=0)) == 1
+        read = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert [image.shape for image in read] == [(120, 162, 3)] * 3
+    assert [image.mean() for image in read] == pytest.approx([50, 100, 200], abs=4)
 
 
 def test_a_video_without_frames_leaves_no_file(tmp_path):
