@@ -50,8 +50,7 @@ def run_replay(plan: Plan) -> Recording:
         observer = stack.enter_context(_observer(plan.namespace))
         _refuse_other_publishers(observer, plan.namespace)
         begin = time.monotonic()
-        parameters = {**_transports(plan), **plan.parameters}
-        node = start_node(plan.out / "node.log", plan.namespace, parameters, plan.params_file)
+        node = start_node(plan.out / "node.log", plan.namespace, node_parameters(plan), plan.params_file)
         stack.callback(node.stop)
         activate(observer, node, plan.namespace)
         startup = time.monotonic() - begin
@@ -98,6 +97,13 @@ def _refuse_other_publishers(observer, namespace: str) -> None:
             raise ChildFailed(
                 f"{topic} already has a publisher; stop it, or choose another --namespace or ROS_DOMAIN_ID"
             )
+
+
+def node_parameters(plan: Plan) -> dict[str, object]:
+    """The node's parameters, in whatever namespace the file has them, and what playing the bag asks for."""
+    given = plan.parameter_values()
+    values = {**given, **_transports(plan), **{name: given[name] for name in plan.parameters}}
+    return {**values, "use_sim_time": False}  # nobody publishes a /clock, and without there is no latency
 
 
 def _transports(plan: Plan) -> dict[str, str]:

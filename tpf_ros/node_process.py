@@ -1,5 +1,6 @@
 """The tracker node as a process of its own, brought to ACTIVE through its lifecycle services."""
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -14,15 +15,15 @@ from tpf_ros.parameter_file import NODE
 def start_node(
     log: Path,
     namespace: str = "/",
-    parameters: dict[str, str] | None = None,
+    parameters: dict[str, object] | None = None,
     params_file: Path | None = None,
 ) -> ChildProcess:
-    """Start the node, unconfigured. `parameters` (name -> value in YAML) win over those of `params_file`."""
+    """Start the node, unconfigured. `parameters` (values by name) win over those of `params_file`."""
     command = [sys.executable, "-m", "tpf_ros", "--ros-args", "-r", f"__ns:={namespace}"]
     if params_file is not None:
         command += ["--params-file", str(params_file)]
-    for name, value in {**(parameters or {}), "autostart": "false"}.items():
-        command += ["-p", f"{name}:={value}"]
+    for name, value in {**(parameters or {}), "autostart": False}.items():
+        command += ["-p", f"{name}:={json.dumps(value, ensure_ascii=False, default=str)}"]  # JSON is YAML
     return ChildProcess("node", command, log)
 
 

@@ -3,10 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from tpf_model.boxes import Box
-from tpf_ros.parameter_file import read_parameter_file
+from tpf_ros.parameter_file import read_parameter_file, read_value
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Plan:
     def parameter_values(self) -> dict:
         """Values by name of all of the node's parameters that are set; ValueError names a file that is none of them."""
         values = read_parameter_file(self.params_file) if self.params_file else {}
-        return values | {name: yaml.safe_load(text) for name, text in self.parameters.items()}
+        return values | {name: read_value(text) for name, text in self.parameters.items()}
 
 
 @dataclass(frozen=True)

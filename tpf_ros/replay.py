@@ -13,7 +13,7 @@ from tpf_ros.bag_writer import BOXES_TOPIC
 from tpf_ros.command_error import INTERRUPTED, CommandError
 from tpf_ros.ground_truth import read_ground_truth, visible_boxes
 from tpf_ros.output_folder import empty_folder, make_folder
-from tpf_ros.parameter_file import read_parameter_file
+from tpf_ros.parameter_file import read_parameter_file, read_value
 from tpf_ros.recording import Plan, Recording
 from tpf_ros.replay_summary import Outcome, write_summary
 from tpf_ros.sources.bag import ROS_1, SUFFIXES, BagSource, bag_files
@@ -216,6 +216,10 @@ def parse_parameters(texts: list[str] | None) -> dict[str, str]:
     for text in texts or []:
         if ":=" not in text:
             raise CommandError(f"--param {text!r} must be name:=value")
+        try:
+            read_value(text.split(":=", 1)[1])
+        except ValueError as error:
+            raise CommandError(f"--param {text!r}: {error}") from error
     return dict(text.split(":=", 1) for text in texts or [])
 
 

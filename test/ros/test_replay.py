@@ -36,6 +36,11 @@ BOX = (0.1 + 0.2 + 500, 150.0, 80.0, 240.0)
 # In the bags of `labelled`: absent at first, then of two frames in three.
 TRUTH = [TrueBox(FIRST + i, BOX if i else (0.0,) * 4, i > 0) for i in range(10) if i % 3 != 2]
 UNTRAINED = ["--model", "tiny", "--param", "weights:=random", "--param", "threads:=1"]
+# As a robot has them: in its namespace, though the node of a replay is in another one; and with a clock of its own.
+ROBOT = """
+/**: {ros__parameters: {use_sim_time: true}}
+/uav/tpf_tracker: {ros__parameters: {model: tiny, weights: random, threads: 1, tracker: {coast_score: 1e-1}}}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +57,10 @@ def labelled(tmp_path_factory) -> Path:
     return folder
 
 
-def start(bag: Path, out: Path, domain_id: int, *more: str) -> subprocess.Popen:
+def start(bag: Path, out: Path, domain_id: int, *more: str, parameters: list[str] = UNTRAINED) -> subprocess.Popen:
     # The slash of a topic may be forgotten.
     arguments = ["--visible", "uav/visible/image", "--thermal", "/uav/thermal/image", "--first-frame", str(FIRST)]
-    return start_replay(domain_id, str(bag), *arguments, *UNTRAINED, "--out", str(out), *more)
+    return start_replay(domain_id, str(bag), *arguments, *parameters, "--out", str(out), *more)
 
 
 def start_replay(domain_id: int, *arguments: str) -> subprocess.Popen:
@@ -76,8 +81,10 @@ def children(pid: int) -> list[int]:
 
 def test_a_looped_replay_initialises_each_pass_and_reports_what_came_out(bag, tmp_path, domain_id):
     truth = CLIP / "A.csv"
-    unknown = ("--param", "no.such:=1")  # of which the node only warns
-    process = start(bag, tmp_path, domain_id, "--gt", str(truth), "--loop", "2", "--rate", "0.5", "--video", *unknown)
+    (tmp_path / "robot.yaml").write_text(ROBOT)
+    parameters = ["--params-file", str(tmp_path / "robot.yaml"), "--param", "no.such:=1"]  # the node only warns of it
+    played = ("--loop", "2", "--rate", "0.5", "--video")
+    process = start(bag, tmp_path, domain_id, "--gt", str(truth), *played, parameters=parameters)
     text, log = process.communicate(timeout=300)
     assert process.returncode == 0, log
     summary = json.loads((tmp_path / "summary.json").read_text())
@@ -91,6 +98,7 @@ def test_a_looped_replay_initialises_each_pass_and_reports_what_came_out(bag, tm
     assert 4 <= frames["results"] <= 2 * pairs + 1  # the second pass's first frame may come once with each target
     assert frames["fused_images"] > 0
     assert summary["latency_ms"]["p50"] > 0
+    assert "untrained" in summary["node"]["weights"]
     assert summary["iou"]["frames"] > 0
     rows = read_boxes(tmp_path / "boxes.csv")
     assert len(rows) == frames["results"]
@@ -255,6 +263,7 @@ def test_what_the_node_refuses_is_told_and_the_exit_status_says_so(bag, tmp_path
         ([], "--init"),
         (["--init", "1,2,3,4", "--rate", "0"], "--rate"),
         (["--init", "1,2,3,4", "--rate", "nan"], "--rate is nan, must be > 0 and finite"),
+        (["--init", "1,2,3,4", "--param", "model:=[1"], "--param 'model:=[1': '[1' is not YAML"),
         (["--gt", "flat.csv"], "the true box of frame 7 is 0x9, must be > 0 where it is visible"),
         (["--init", "1,2,3,4", "--loop", "0"], "--duration"),
         (["--init", "1,2,3,4", "--duration", "nan"], "--duration"),
