@@ -6,9 +6,10 @@ published at once. It is its own process so that publishing does not share Pytho
 measures.
 
 It speaks in lines of JSON on standard output: {"ready": true} when both streams have a subscriber; then, after a line
-on standard input, one line an image, {"stream", "frame", "repeat", "stamp", "published", "late"}: index in its stream,
-pass over the bag, new stamp and time of publication in ns, ns behind schedule; {"end": true} last. It stops early on
-SIGTERM and when standard input closes, so it does not outlive its parent.
+on standard input, {"begin": ns}, the moment of the start, and one line an image, {"stream", "frame", "repeat", "stamp",
+"published", "late"}: index in its stream, pass over the bag, new stamp and time of publication in ns, ns behind
+schedule; {"end": true} last. It stops early on SIGTERM and when standard input closes, so it does not outlive its
+parent.
 """
 
 import argparse
@@ -71,6 +72,7 @@ def _play(node, args: argparse.Namespace, go: threading.Event, stop: threading.E
     items = schedule(args.bag, topics, args.passes, args.rate)
     first = next(items)  # opens the bag, which takes a while
     begin = time.time_ns()
+    _say(begin=begin)
     for item in chain([first], items):
         if args.duration and item.due >= args.duration * 1e9:
             break

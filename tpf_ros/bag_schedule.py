@@ -1,8 +1,9 @@
 """When each image of a bag is due in a replay, and what stamp it gets.
 
-Messages stay the bag's own serialised bytes. Each is due when it was recorded, relative to the first one, so recorded
-delays and jitter stay. Only stamps change: the first visible message is stamped with the time it is due, all others
-keep their distance to it. Both are divided by the rate. Needs no ROS installation.
+Messages stay the bag's own serialised bytes. Each is due when it was recorded, relative to the first one and divided by
+the rate, so recorded delays and jitter stay. Only stamps change: at rate 1 the first visible message is stamped with
+the time it is due. All others keep their distance to it, at any rate, so that what is a pair, and what time passes
+between two frames, is as in the bag. Needs no ROS installation.
 """
 
 import struct
@@ -51,7 +52,7 @@ def _stamp_format(message: bytes) -> str:
 
 @dataclass(frozen=True)
 class Scheduled:
-    """A message, when it is due and its new stamp, both in ns from the start of the replay."""
+    """A message, when it is due, and its new stamp, in ns from the start of the replay and of the bag."""
 
     stream: str  # visible | thermal
     kind: str  # image | info
@@ -82,7 +83,7 @@ def schedule(bag: Path, topics: dict[str, str], passes: int = 1, rate: float = 1
                 if connection in visible:
                     last_visible = recorded
                 due = round((recorded - begin + shift) / rate)
-                stamp = round((read_stamp(message) + stamp_offset + shift) / rate)
+                stamp = read_stamp(message) + stamp_offset + shift
                 yield Scheduled(stream, kind, counts[stream], repeat, due, stamp, message)
             # `recorded` is the last message of these topics; others in the bag may go on.
             shift += recorded - begin + ((last_visible - first_visible) // max(1, counts["visible"]) or _PERIOD)

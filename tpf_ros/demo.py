@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--clip", type=Path, default=CLIP, help="folder of the clip; default: the one in the source checkout"
     )
-    parser.add_argument("--rate", type=float, default=1.0, help="speed of the replay; default: %(default)s, real time")
+    parser.add_argument("--rate", type=float, default=1.0, help="speed of the replay, up to 2; default: %(default)s")
     parser.add_argument("--first", type=int, default=FIRST, help="first frame to play; default: %(default)s")
     parser.add_argument("--last", type=int, default=LAST, help="last frame to play; default: %(default)s")
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 import rclpy
 from rclpy.exceptions import InvalidNamespaceException
@@ -20,14 +21,17 @@ from tpf_ros.bag_schedule import open_bag
 from tpf_ros.child_process import ChildFailed, ChildProcess
 from tpf_ros.command_error import CommandError
 from tpf_ros.dds_profile import image_profile
+from tpf_ros.modality_health import HealthConfig
 from tpf_ros.node_process import activate, start_node
 from tpf_ros.parameter_file import NODE
 from tpf_ros.recorder import Recorder
-from tpf_ros.recording import Plan, Recording, Sent
+from tpf_ros.recording import Plan, Published, Recording, Sent
 from tpf_ros.stamps import to_stamp
 
 DISCOVERY = 30.0  # s that the player and the node may take to find each other
 DRAIN = 2.0  # s without a result after which none is expected any more
+# Diagnostics that compare stamps with the node's clock; both run at one speed at rate 1 only.
+_BY_CLOCK = ("latency", "sync.thermal_offset by arrival")
 
 
 def check_namespace(namespace: str) -> None:
@@ -61,10 +65,9 @@ def run_replay(plan: Plan) -> Recording:
         refused = _play(plan, observer, node, player, recorder)
         return Recording(
             plan,
-            list(player.sent["visible"]),
-            list(player.sent["thermal"]),
-            recorder.published,
-            recorder.diagnostics,
+            *([player.timed(sent) for sent in player.sent[stream]] for stream in ("visible", "thermal")),
+            [player.timed(result) for result in recorder.published],
+            {key: v for key, v in recorder.diagnostics.items() if plan.rate == 1 or not key.startswith(_BY_CLOCK)},
             recorder.fused_images,
             refused,
             startup,
@@ -103,6 +106,10 @@ def node_parameters(plan: Plan) -> dict[str, object]:
     """The node's parameters, in whatever namespace the file has them, and what playing the bag asks for."""
     given = plan.parameter_values()
     values = {**given, **_transports(plan), **{name: given[name] for name in plan.parameters}}
+    silent_after = values.get("health.silent_after", HealthConfig().silent_after)
+    if isinstance(silent_after, (int, float)):  # else the node refuses it
+        # The only limit on its inputs that the node counts by its own clock; all others go by the stamps.
+        values["health.silent_after"] = silent_after / plan.rate
     return {**values, "use_sim_time": False}  # nobody publishes a /clock, and without there is no latency
 
 
@@ -126,7 +133,7 @@ class Player:
         self.process = ChildProcess("player", command, plan.out / "player.log", pipe=True)
         self.sent: dict[str, deque[Sent]] = {"visible": deque(), "thermal": deque()}
         self.ready = self.ended = False
-        self._first_frame = plan.first_frame
+        self._first_frame, self._rate, self._begin = plan.first_frame, plan.rate, 0
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
@@ -136,6 +143,13 @@ class Player:
             self._listener.join()  # its last words may still be in the pipe
             if not self.ended:
                 self.process.check()
+
+    def timed(self, item: Sent | Published) -> Sent | Published:
+        """`item` as published, with its stamp, and so the latency, by this machine's clock: when the image was due."""
+        moment = self._begin + round((item.stamp - self._begin) / self._rate)
+        if isinstance(item, Sent):
+            return replace(item, stamp=moment)
+        return replace(item, stamp=moment, latency=item.latency + (item.stamp - moment) / 1e9)
 
     def start(self) -> None:
         self.process.stdin.write("start\n")
@@ -150,6 +164,7 @@ class Player:
                     Sent(frame, message["repeat"], message["stamp"], message["published"], message["late"])
                 )
             else:
+                self._begin = message.get("begin", self._begin)
                 self.ready = self.ready or "ready" in message
                 self.ended = self.ended or "end" in message
 
@@ -252,7 +267,7 @@ class _StatusLine:
         self._shown = time.monotonic()
         line = f"{self._shown - self._begin:6.1f} s  sent {len(player.sent['visible'])}  results {recorder.results}"
         if recorder.newest:
-            newest = recorder.newest
+            newest = player.timed(recorder.newest)
             line += f"  latency {newest.latency * 1e3:.0f} ms  {newest.state} {newest.score:.2f}"
         start, end = ("\r", "") if self._terminal else ("", "\n")
         print(f"{start}{line:<90}", end=end, file=sys.stderr, flush=True)

@@ -38,7 +38,7 @@ class Sent:
 
     frame: int
     repeat: int  # pass over the bag, from 0
-    stamp: int  # new
+    stamp: int  # the moment at which it was due; at rate 1 the one in its header
     published: int  # when
     late: int  # behind the player's schedule
 

@@ -19,6 +19,7 @@ from tpf_ros.replay_summary import Outcome, write_summary
 from tpf_ros.sources.bag import ROS_1, SUFFIXES, BagSource, bag_files
 
 LIVE = {"rate": 1.0, "loop": 1, "duration": 0.0, "namespace": "/"}  # options of a live replay alone
+MAX_RATE = 2.0  # of stamps over time, at which the node catches up with a new target; it would stay behind faster ones
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--video", action="store_true", help="write annotated.mp4, of the first pass")
     live = parser.add_argument_group("live only")
     live.add_argument("--namespace", default=LIVE["namespace"], help="of the node; default: %(default)s")
-    live.add_argument("--rate", type=float, default=LIVE["rate"], help="speed; default: %(default)s")
+    live.add_argument("--rate", type=float, default=LIVE["rate"], help="speed, up to 2; default: %(default)s")
     live.add_argument(
         "--loop",
         type=int,
@@ -250,8 +251,8 @@ def _check_arguments(args: argparse.Namespace) -> None:
 
 
 def check_rate(rate: float) -> None:
-    if not 0 < rate < math.inf:
-        raise CommandError(f"--rate is {rate:g}, must be > 0 and finite")
+    if not 0 < rate <= MAX_RATE:
+        raise CommandError(f"--rate is {rate:g}, must be > 0 and at most {MAX_RATE:g}")
 
 
 def replay(plan: Plan) -> Recording:

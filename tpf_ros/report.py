@@ -19,7 +19,7 @@ from tpf_ros.scores import MISS, Fit, fit, statistics
 from tpf_ros.timeline import draw_timeline
 
 DEFINITIONS = {
-    "frames.sent": "visible images that the player published, each stamped with the moment at which it was due",
+    "frames.sent": "visible images that the player published; an image's stamp is the moment at which it was due",
     "frames.visible_received .. failed": "counted by the node: images received, pairs made of them, pairs processed, "
     "pairs dropped because a newer one came before their turn, pairs at which the tracker failed",
     "frames.results": "results with a target, each for another pair of images; tracking .. error: those in each state",

@@ -34,7 +34,7 @@ def test_the_demo_makes_everything_it_says(tmp_path, domain_id):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["--rate", "inf"], "--rate is inf, must be > 0 and finite"),
+        (["--rate", "inf"], "--rate is inf, must be > 0 and at most 2"),
         (["--first", "-3"], "--first is -3, must be >= 0"),
         (["--clip", "."], "--clip . is not the clip's folder: B.csv cannot be read"),
         (["--out", "a_file"], "--out a_file cannot be made a folder: File exists"),

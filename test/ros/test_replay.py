@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,12 @@ from tpf_ros import cli
 from tpf_ros.bag_writer import Stream, write_bag
 from tpf_ros.boxes_csv import read_boxes
 from tpf_ros.ground_truth import TrueBox
+from tpf_ros.recording import Plan
 from tpf_ros.sources import open_source
 
 CLIP = Path(__file__).parents[1] / "data/0117_1620"
 FIRST, LAST = 90, 134
+LATE = 15_000_000  # ns, each thermal image after the visible one
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +31,8 @@ def bag(tmp_path_factory) -> Path:
         Stream(open_source(str(CLIP / f"{name}.mp4"), name), f"/uav/{name}/image", "camera")
         for name in ("visible", "thermal")
     ]
-    write_bag(path, streams, FIRST, LAST)
+    stamps = [(10**18 + i * 33_000_000, 10**18 + i * 33_000_000 + LATE) for i in range(LAST + 1)]
+    write_bag(path, streams, FIRST, LAST, stamps)
     return path
 
 
@@ -92,12 +96,16 @@ def test_a_looped_replay_initialises_each_pass_and_reports_what_came_out(bag, tm
     pairs = LAST - FIRST + 1
     assert (frames["sent"], frames["thermal_sent"], frames["initialisations"]) == (2 * pairs, 2 * pairs, 2)
     # What the node does not process it counts as dropped, so a slow machine changes the numbers, not their sums.
-    assert frames["paired"] <= frames["visible_received"] <= 2 * pairs
+    assert pairs / 2 < frames["paired"] <= frames["visible_received"] <= 2 * pairs  # as at rate 1, 15 ms apart
     frames_or_lone_images = frames["visible_received"] + frames["thermal_received"] - frames["paired"]
     assert frames["processed"] + frames["dropped"] <= frames_or_lone_images
     assert 4 <= frames["results"] <= 2 * pairs + 1  # the second pass's first frame may come once with each target
     assert frames["fused_images"] > 0
-    assert summary["latency_ms"]["p50"] > 0
+    assert summary["sync_error_ms"]["p50"] == summary["sync_error_ms"]["max"] == 15
+    latency = summary["latency_ms"]
+    assert 0 < latency["p50"] < summary["received_ms"]["p50"]
+    # By the stamps alone it would grow by 2 s between these windows, because they run twice as fast as the replay.
+    assert abs(latency["last_window"]["p50"] - latency["first_window"]["p50"]) < 1000
     assert "untrained" in summary["node"]["weights"]
     assert summary["iou"]["frames"] > 0
     rows = read_boxes(tmp_path / "boxes.csv")
@@ -129,6 +137,17 @@ def test_bags_that_carry_boxes_are_played_one_after_the_other_and_a_bad_one_is_n
         assert report["iou"] == entry["iou"] and report["frames"]["dropped"] == entry["dropped"]
     rows = text.splitlines()
     assert rows[1].split()[:3] == ["raw", "10", str(first["results"])] and rows[2].startswith("small")
+
+
+def test_a_camera_that_is_played_slowly_is_not_silent(labelled, tmp_path):
+    from tpf_ros.live_replay import node_parameters
+
+    topics = ("/visible/image/compressed", "/thermal/image/compressed")
+    plan = Plan(labelled / "small", *topics, BOX, 0, tmp_path, rate=0.1, parameters={"thermal.transport": "raw"})
+    others = {"visible.transport": "compressed", "thermal.transport": "raw", "use_sim_time": False}
+    assert node_parameters(plan) == {"health.silent_after": 5.0, **others}
+    plan = replace(plan, parameters={"health.silent_after": "1"})
+    assert node_parameters(plan)["health.silent_after"] == 10.0
 
 
 NO_ROS = """
@@ -262,7 +281,7 @@ def test_what_the_node_refuses_is_told_and_the_exit_status_says_so(bag, tmp_path
         (["--gt", "nowhere.csv"], "nowhere.csv"),
         ([], "--init"),
         (["--init", "1,2,3,4", "--rate", "0"], "--rate"),
-        (["--init", "1,2,3,4", "--rate", "nan"], "--rate is nan, must be > 0 and finite"),
+        (["--init", "1,2,3,4", "--rate", "nan"], "--rate is nan, must be > 0 and at most 2"),
         (["--init", "1,2,3,4", "--param", "model:=[1"], "--param 'model:=[1': '[1' is not YAML"),
         (["--gt", "flat.csv"], "the true box of frame 7 is 0x9, must be > 0 where it is visible"),
         (["--init", "1,2,3,4", "--loop", "0"], "--duration"),
