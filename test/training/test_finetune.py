@@ -192,10 +192,13 @@ def test_auxiliary_encoders_start_as_the_tracker_s(plan):
         torch.testing.assert_close(branch.encoder.state_dict(), module.learner.encoder.state_dict(), rtol=0, atol=0)
 
 
-def test_a_head_that_does_not_learn_keeps_its_statistics(plan):
-    module = make_module(plan("optimiser.head=0")).train()
-    assert module.learner.encoder.training and not any(part.training for part in module.learner.head.modules())
-    assert not any(parameter.requires_grad for parameter in module.learner.head.parameters())
+def test_a_head_that_does_not_learn_keeps_its_statistics(plan, tmp_path):
+    finetune(plan("optimiser.head=0", "run.epochs=1", "start.network=tiny"))
+    trained, start = weights_of(tmp_path / "run"), load_network("tiny")[0].state_dict()
+    head = [name for name in start if name.startswith("head.")]
+    assert any(name.endswith("running_var") for name in head)
+    torch.testing.assert_close(*({name: state[name] for name in head} for state in (trained, start)), rtol=0, atol=0)
+    assert any((trained[name] != start[name]).any() for name in start if name.startswith("encoder."))
 
 
 def test_nothing_to_learn_is_refused(plan):

@@ -30,6 +30,7 @@ class FinetuneModule(lightning.LightningModule):
         for part, rate in _learners(config, learner):
             if rate == 0:
                 part.requires_grad_(False)
+        self.train()  # Lightning keeps the modes that it finds
 
     def train(self, mode: bool = True) -> "FinetuneModule":
         """A part that does not learn stays in eval mode: batch norms keep their statistics."""
