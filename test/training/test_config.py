@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from tpf_training.augmentation.config import AugmentationConfig, DegradationConfig
 from tpf_training.config import ConfigError, load_config, shipped_configs
 from tpf_training.config.ablation import AblationConfig
 from tpf_training.config.distill import DistillConfig
 from tpf_training.config.finetune import FinetuneConfig
 from tpf_training.config.optimiser import OptimiserConfig
 from tpf_training.engine.fit import prepare_run
+from tpf_training.sampling.config import SamplingConfig
 
 CLASSES = {"distill": DistillConfig, "finetune": FinetuneConfig, "ablation": AblationConfig}
 PLACES = {
@@ -32,6 +34,14 @@ def test_the_published_settings():
     assert (rates.fusion, rates.encoder, rates.head, rates.auxiliary) == (5e-6, 5e-6, 5e-5, 5e-5)
     assert rates.weight_decay == 1e-4
     assert (config.run.epochs, config.run.samples_per_epoch, config.drf.weight) == (30, 60_000, 1.0)
+    sampling, augmentation = config.data.sampling, config.data.augmentation
+    assert sampling.absent_target == sampling.same_template == sampling.dynamic.centre == sampling.dynamic.scale == 0
+    assert augmentation == AugmentationConfig(
+        visible_drift=0, thermal_drift=0, silent=0, misaligned=0, degradation=DegradationConfig(0, 0, 0)
+    )
+    for ours in ("small_finetune", "tiny_finetune"):
+        data = load_config(FinetuneConfig, ours, PLACES["finetune"]).data
+        assert (data.sampling, data.augmentation) == (SamplingConfig(), AugmentationConfig())
     assert load_config(DistillConfig, "base_distill", PLACES["distill"]).run.epochs == 35
 
 
