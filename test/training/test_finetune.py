@@ -1,5 +1,6 @@
 """Fine-tuning: it learns, it goes on where it stopped, and its weights say where they come from."""
 
+import argparse
 import json
 import os
 import signal
@@ -14,6 +15,8 @@ import torch
 from safetensors import safe_open
 
 from tpf_model.weights import load_network
+from tpf_training.cli import main
+from tpf_training.commands.arguments import add_arguments, overrides
 from tpf_training.commands.finetune import finetune, make_decoupling
 from tpf_training.config import ConfigError, load_config
 from tpf_training.config.finetune import FinetuneConfig
@@ -199,6 +202,21 @@ def test_a_head_that_does_not_learn_keeps_its_statistics(plan, tmp_path):
     assert any(name.endswith("running_var") for name in head)
     torch.testing.assert_close(*({name: state[name] for name in head} for state in (trained, start)), rtol=0, atol=0)
     assert any((trained[name] != start[name]).any() for name in start if name.startswith("encoder."))
+
+
+def test_a_smoke_run_takes_one_device_or_as_many_as_are_given(plan, data_root, tmp_path):
+    many = tmp_path / "many.yaml"
+    many.write_text("base: plan.yaml\nrun: {devices: 3}\n")
+    places = [f"data.root={data_root}", f"data.cache={tmp_path / 'cache'}", f"run.folder={tmp_path / 'run'}"]
+    main(["finetune", str(many), *places, "--smoke"])
+    assert read_provenance(tmp_path / "run/weights.safetensors")[0]["step"] == 4
+
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    given = parser.parse_args([str(many), "--smoke", "--devices", "3", "--nodes", "2"])
+    run = plan(*overrides(given)).run
+    assert (run.devices, run.nodes, run.epochs) == ("3", 2, 2)
+    assert run.samples_per_epoch == 2 * run.batch * 3 * 2  # two steps an epoch of all
 
 
 def test_nothing_to_learn_is_refused(plan):
