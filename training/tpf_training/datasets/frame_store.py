@@ -5,7 +5,6 @@ decodes nothing.
 """
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 
 from tpf_training.datasets.record import DatasetError
+from tpf_training.whole_file import whole_file
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,8 @@ def load_frames(video: Path, wanted: Wanted, cache: Path | None = None) -> np.nd
     path = cache / f"{video.parent.name}_{video.stem}_{wanted.key(video)}.npy"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        with open(part, "wb") as file:
+        with whole_file(path) as part, open(part, "wb") as file:
             np.save(file, _decode(video, wanted))
-        part.replace(path)
     return np.load(path, mmap_mode="r")
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from tpf_training.datasets.damage import tolerate
 from tpf_training.datasets.image_sequence import ImageSequence
 from tpf_training.datasets.record import Clip, DatasetError
+from tpf_training.whole_file import whole_file
 
 VERSION = 1  # of the file, and of what the readers make of a sequence: raise it with either
 # Seconds. File systems note times this coarsely: what is newer may change once more without looking different.
@@ -111,10 +112,8 @@ def _save(file: Path, clips: list[Clip], keys: list[bytes]) -> None:
         "frames": np.concatenate([clip.frames for clip in clips]),
     }
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(f".{os.getpid()}.part")
-    with open(part, "wb") as stream:
+    with whole_file(file) as part, open(part, "wb") as stream:
         np.savez(stream, **arrays)
-    part.replace(file)
 
 
 def _load(file: Path, sequences: list[SequenceFiles]) -> dict[str, tuple[Clip, bytes]]:

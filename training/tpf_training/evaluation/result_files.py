@@ -1,9 +1,7 @@
 """A tracker's result files: a text file a sequence, in it a box a frame, the layout that the public toolkits share."""
 
-import secrets
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ from tpf_training.datasets.record import DatasetError
 from tpf_training.evaluation.number_lines import read_number_lines
 from tpf_training.evaluation.one_pass import EvaluationError, Run
 from tpf_training.evaluation.rules import Rules
+from tpf_training.whole_file import whole_file
 
 TIMES = "_time"  # ends the name of the file beside a sequence's boxes that holds its seconds
 
@@ -41,13 +40,10 @@ def write_lines(file: Path, lines: Iterable[str]) -> None:
 
     Several processes may write the same one, also on machines of their own. EvaluationError where it cannot be written.
     """
-    part = file.with_suffix(f".{secrets.token_hex(4)}.part")
     try:
-        part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        part.replace(file)
+        with whole_file(file) as part:
+            part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         raise EvaluationError(f"{file}: cannot be written: {error.strerror}") from error
 
 

@@ -1,17 +1,18 @@
 """Running experts once, ahead of training, which then only reads folders of fused images."""
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
+import numpy as np
 import torch
 
 from tpf_training.datasets.rgbt_pairs import PairFiles
 from tpf_training.mad.expert_config import ExpertConfig
 from tpf_training.mad.experts import Expert, ExpertError, open_expert
 from tpf_training.mad.experts.expert import content_key
+from tpf_training.whole_file import whole_file
 
 DONE = "done.tsv"  # pair's name and the key of its images' content, one a line, written after the image
 
@@ -63,9 +64,7 @@ def _read_done(path: Path) -> dict[str, str]:
     return {row[0]: row[1] for row in rows if len(row) == 2}  # an interrupted line is a pair that is not done
 
 
-def _write(path: Path, image) -> None:
+def _write(path: Path, image: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}_{path.name}")  # several processes may do the same
-    if not cv2.imwrite(str(partial), image):
-        raise OSError(f"{partial}: cannot be written")
-    partial.replace(path)
+    with whole_file(path) as part:  # several processes may do the same
+        part.write_bytes(cv2.imencode(".png", image)[1])
