@@ -92,6 +92,18 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(plan, tmp_path):
     assert through.read_bytes() == resumed.read_bytes()
 
 
+def test_a_run_goes_on_where_its_data_and_experts_have_moved(plan, pairs, tmp_path):
+    def named(root, name="mine"):
+        expert = f"experts=[{{name: {name}, kind: folder, path: '{root}/{{set}}/experts/dark'}}]"
+        return plan("weighting=equal", "run.epochs=1", f"pairs.root={root}", expert)
+
+    distill(named(pairs))
+    moved = shutil.copytree(pairs, tmp_path / "moved")
+    with pytest.raises(ConfigError, match="other values of experts.0.name;"):
+        distill(named(moved, "yours"), resume=True)
+    distill(named(moved), resume=True)
+
+
 def test_experts_that_are_named_are_recorded_without_their_folders(plan, pairs, tmp_path):
     expert = f"experts=[{{name: mine, kind: folder, path: '{pairs}/{{set}}/experts/dark'}}]"
     distill(plan("weighting=mine", "run.epochs=1", "run.samples_per_epoch=2", expert))

@@ -20,6 +20,7 @@ from tpf_training.commands.arguments import add_arguments, overrides
 from tpf_training.commands.finetune import finetune, make_decoupling
 from tpf_training.config import ConfigError, load_config
 from tpf_training.config.finetune import FinetuneConfig
+from tpf_training.engine.fit import prepare_run
 from tpf_training.engine.optimise import make_optimiser
 from tpf_training.phases.finetune import FinetuneModule
 from tpf_training.sampling import build_mixture, collate
@@ -85,6 +86,28 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(plan, data_root, tmp_
         finetune(plan(f"run.folder={folder}", "optimiser.head=0.5"), resume=True)
     finetune(plan(f"run.folder={folder}"), resume=True)
     torch.testing.assert_close(weights_of(folder), weights_of(tmp_path / "through"), rtol=0, atol=0)
+
+
+def test_a_job_that_slurm_has_requeued_goes_on_with_its_run(plan, tmp_path, monkeypatch):
+    finetune(plan("run.epochs=1"))
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "0")
+    with pytest.raises(FileExistsError, match="--resume"):
+        finetune(plan("run.epochs=1"))
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    moved = plan("run.epochs=1", "data.sources.rgbt_video.root=moved")
+    assert prepare_run(moved, resume=False) == tmp_path / "run/checkpoints/last.ckpt"
+    assert prepare_run(plan(f"run.folder={tmp_path / 'not_begun'}"), resume=False) is None
+    with pytest.raises(ConfigError, match="run.epochs"):
+        prepare_run(plan("run.epochs=2"), resume=False)
+
+    # In the first epoch there is only a checkpoint of Lightning's own, in the middle of it.
+    through = weights_of(tmp_path / "run")
+    (tmp_path / "run/checkpoints/last.ckpt").replace(tmp_path / "run/hpc_ckpt_1.ckpt")
+    for name, value in {"NTASKS": "1", "JOB_NAME": "train", "PROCID": "0", "LOCALID": "0", "NODEID": "0"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    (tmp_path / "run/weights.safetensors").unlink()
+    finetune(plan("run.epochs=1"))
+    torch.testing.assert_close(weights_of(tmp_path / "run"), through, rtol=0, atol=0)
 
 
 def test_weights_say_where_they_come_from(plan, data_root, tmp_path):

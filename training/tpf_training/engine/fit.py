@@ -1,11 +1,14 @@
 """Runs a phase with PyTorch Lightning: folder, checkpoints, moving average, logs, going on after an interruption."""
 
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as lightning
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.profilers import Profiler
@@ -21,9 +24,8 @@ from tpf_training.engine.pictures import LogPictures
 from tpf_training.engine.throughput import FetchTimer, Throughput
 
 CHECKPOINT = "checkpoints/last.ckpt"
-# May differ when a run goes on: what they change is not what is learnt.
-FREE_KEYS = ("run.folder", "run.accelerator", "run.workers", "run.log_every")
-FREE_KEYS += ("data.root", "data.cache", "pairs.root", "pairs.cache")
+# May differ when a run goes on: how it is run, and where its data and experts are, do not change what is learnt.
+FREE_KEYS = re.compile(r"run\.(folder|accelerator|workers|log_every)|.*\.(root|cache)|experts\.\d+\.(path|weights)")
 RECORD = "config.yaml"
 
 
@@ -69,19 +71,20 @@ class WriteWeights(lightning.Callback):
 def prepare_run(config, resume: bool) -> Path | None:
     """The checkpoint that an interrupted run goes on from; None where a run starts from the beginning.
 
-    config: a dataclass with `run`. FileExistsError where a new run's folder holds one; ConfigError where there is
+    config: a dataclass with `run`. A job that SLURM has put back into the queue goes on with the run that it began,
+    without `resume`. FileExistsError where a new run's folder holds one; ConfigError where there is
     nothing to resume, or `config` is not what the run was started with.
     """
     folder = config.run.folder
     if folder is None:
         raise ConfigError("run.folder is missing: name a folder for the checkpoints, logs and weights of this run")
     record, checkpoint = folder / RECORD, folder / CHECKPOINT
-    if not resume:
-        if record.exists():
-            raise FileExistsError(f"{folder} holds a run: --resume goes on with it, another run.folder starts a new")
-        return None
     if not record.is_file():
-        raise ConfigError(f"{folder}: there is no run to resume")
+        if resume:
+            raise ConfigError(f"{folder}: there is no run to resume")
+        return None
+    if not resume and not _requeued():
+        raise FileExistsError(f"{folder} holds a run: --resume goes on with it, another run.folder starts a new")
     changed = _changes(OmegaConf.load(record), OmegaConf.create(OmegaConf.to_yaml(OmegaConf.structured(config))))
     if changed:
         raise ConfigError(f"{folder}: the run was started with other values of {', '.join(changed)}; see {record}")
@@ -119,6 +122,9 @@ def fit(
     if run.samples_per_epoch // trainer.world_size < run.batch:
         total = f"{trainer.world_size} devices take {trainer.world_size * run.batch} samples a step"
         raise ConfigError(f"run.samples_per_epoch is {run.samples_per_epoch}, too few: {total}")
+    # Lightning's own at SLURM's signal: of the middle of an epoch, whose samples it would draw from the first on again.
+    for file in run.folder.glob("hpc_ckpt_*.ckpt"):
+        file.unlink(missing_ok=True)
     with worker_errors():
         trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True)
 
@@ -146,14 +152,22 @@ def _trainer(run: RunConfig, callbacks: list[lightning.Callback], profiler: Prof
         raise ConfigError(f"{keys} cannot be: {error}") from error
 
 
-def _changes(before, now, prefix: str = "") -> list[str]:
+def _requeued() -> bool:
+    """Whether this is a job of SLURM that has run before."""
+    return int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0
+
+
+def _changes(before: DictConfig, now: DictConfig) -> list[str]:
     """The keys, but for FREE_KEYS, whose values differ."""
-    found = []
-    for key in sorted({*before, *now}):
-        name = f"{prefix}{key}"
-        ours, theirs = before.get(key), now.get(key)
-        if OmegaConf.is_dict(ours) and OmegaConf.is_dict(theirs):
-            found += _changes(ours, theirs, f"{name}.")
-        elif ours != theirs and name not in FREE_KEYS:
-            found.append(name)
-    return found
+    ours, theirs = (_values(OmegaConf.to_container(settings)) for settings in (before, now))
+    names = sorted(name for name in ours | theirs if not FREE_KEYS.fullmatch(name))
+    return [name for name in names if ours.get(name) != theirs.get(name)]
+
+
+def _values(settings, key: str = "") -> dict[str, Any]:
+    """The values in nested dictionaries and lists, by their dotted keys."""
+    if not isinstance(settings, (dict, list)):
+        return {key: settings}
+    items = settings.items() if isinstance(settings, dict) else enumerate(settings)
+    parts = (_values(part, f"{key}.{name}" if key else name) for name, part in items)
+    return {key: value for part in parts for key, value in part.items()}
