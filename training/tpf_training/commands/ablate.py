@@ -13,10 +13,11 @@ from omegaconf import OmegaConf
 from tpf_training.config import ConfigError, change_config, load_config
 from tpf_training.config.ablation import AblationConfig, VariantConfig
 from tpf_training.evaluation.clips import VideoSequence, read_paired, read_single
+from tpf_training.evaluation.dataset_scores import check_dataset, dataset_scores
 from tpf_training.evaluation.evaluate import evaluate
 
 DONE = "done"
-METRICS = ("sr", "pr", "npr", "kept")
+METRICS = ("sr", "pr", "npr", "kept")  # of clips
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Finished trainings and evaluations are not repeated; an interrupted training goes on where it was."""
     plan = load_config(AblationConfig, args.config, args.overrides)
-    # What is wrong with a clip or a variant must not show after hours of training.
+    # What is wrong with the data or a variant must not show after hours of training.
+    if plan.dataset:
+        check_dataset(plan.dataset, plan.root, plan.sequences)
     sequences = [sequence for path in plan.clips for sequence in (read_single if path.is_file() else read_paired)(path)]
     for name, variant in plan.variants.items():
         if variant.mad:
@@ -46,9 +49,10 @@ def run(args: argparse.Namespace) -> None:
 
 def table(rows: dict[str, list[dict[str, float]]]) -> str:
     """Markdown: a line a variant, each metric as mean and standard deviation over the seeds, in percent."""
-    lines = [f"| variant | {' | '.join(name.upper() for name in METRICS)} | seeds |", "|---" * (len(METRICS) + 2) + "|"]
+    metrics = list(next(iter(rows.values()))[0])
+    lines = [f"| variant | {' | '.join(name.upper() for name in metrics)} | seeds |", "|---" * (len(metrics) + 2) + "|"]
     for name, results in rows.items():
-        cells = [_spread([100 * result[metric] for result in results]) for metric in METRICS]
+        cells = [_spread([100 * result[metric] for result in results]) for metric in metrics]
         lines.append(f"| {name} | {' | '.join(cells)} | {len(results)} |")
     return "\n".join(lines) + "\n"
 
@@ -60,9 +64,13 @@ def _spread(values: list[float]) -> str:
 def _result(
     plan: AblationConfig, name: str, variant: VariantConfig, seed: int, sequences: list[VideoSequence]
 ) -> dict[str, float]:
-    """Mean of each metric over all targets of the clips."""
+    """The scores on the data set, or the mean of each metric over all targets of the clips."""
     weights = _train(plan, name, variant, seed)
-    path = weights.parent / f"scores_{'ndtu' if variant.ndtu else 'fixed'}_{plan.frames or 'all'}.json"
+    template = "ndtu" if variant.ndtu else "fixed"
+    if plan.dataset:
+        out = weights.parent / f"results_{template}_{plan.dataset}_{Path(plan.sequences or 'default').stem}"
+        return dataset_scores(weights, plan.dataset, plan.root, plan.sequences, variant.ndtu, out)
+    path = weights.parent / f"scores_{template}_{plan.frames or 'all'}.json"
     scores = json.loads(path.read_text()) if path.exists() else {}
     if set(scores) != {sequence.name for sequence in sequences}:  # none yet, or of other clips
         scores = evaluate(weights, sequences, variant.ndtu, plan.frames)

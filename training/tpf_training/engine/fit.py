@@ -72,8 +72,8 @@ def prepare_run(config, resume: bool) -> Path | None:
     """The checkpoint that an interrupted run goes on from; None where a run starts from the beginning.
 
     config: a dataclass with `run`. A job that SLURM has put back into the queue goes on with the run that it began,
-    without `resume`. FileExistsError where a new run's folder holds one; ConfigError where there is
-    nothing to resume, or `config` is not what the run was started with.
+    without `resume`. FileExistsError where a new run's folder holds one; ConfigError where there is nothing to resume,
+    or `config` is not what the run was started with.
     """
     folder = config.run.folder
     if folder is None:
