@@ -86,6 +86,23 @@ def test_damaged_images_and_those_of_another_size_are_named(root):
         find_pairs(root)
 
 
+def test_a_pair_may_have_any_usual_suffix_but_only_one_image_a_modality(root):
+    for part, name in (("visible", "one.PNG"), ("thermal", "one.tif")):
+        path = root / "a" / part / "one.jpg"
+        cv2.imwrite(str(path.with_name(name)), cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
+        path.unlink()
+    (root / "a/thermal/notes.txt").write_text("no image")
+    pairs = find_pairs(root)
+    assert [pair.name for pair in pairs] == ["a/one", "a/two", "b/one", "b/two"]
+    visible, thermal = pairs[0].read()
+    assert visible.shape == (150, 200, 3) and thermal[75, 100] > 230
+    shutil.copy(root / "a/thermal/one.tif", root / "a/thermal/one.bmp")
+    with pytest.raises(DatasetError, match="a/thermal/one.bmp: there is one.tif, too; a pair needs one image"):
+        find_pairs(root)
+    with pytest.raises(DatasetError, match="no pairs, expected <set>/{visible,thermal}/<name>, images .jpg, .jpeg"):
+        find_pairs(root / "a")
+
+
 def test_pairs_of_held_out_clips_stay_out(root):
     for folder in ("visible", "thermal"):
         (root / "a" / folder / "0117_1620_0008.jpg").write_bytes(b"broken")

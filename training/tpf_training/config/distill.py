@@ -21,7 +21,7 @@ _RATES = OptimiserConfig(fusion=1e-3)
 
 @dataclass(frozen=True)
 class PairsConfig:
-    """root: the folder of aligned pairs, `<set>/{visible,thermal}/<name>.jpg`. cache: where the fused images of experts
+    """root: the folder of aligned pairs, `<set>/{visible,thermal}/<name>`. cache: where the fused images of experts
     that are not folders are kept, None for the user's cache folder.
 
     sampling, augmentation: as for fine-tuning; what there is no use for here (see `mad.sample`) cannot be set.
@@ -41,7 +41,7 @@ class PairsConfig:
 class DistillConfig:
     """model: the variant whose adapter learns. start: an adapter's weights, None for the mean of both images.
 
-    experts: none given means those in the pairs' own folders, `<set>/experts/<expert>/<name>.jpg`.
+    experts: none given means those in the pairs' own folders, `<set>/experts/<expert>/<name>`.
     weighting: "adaptive" (softmax of the IoU that the auxiliary tracker reaches on each expert's images, divided by
     `temperature`), "equal", or one expert's name, which then is the only one. experts_device: auto, cpu or cuda, where
     experts that are not folders are run. auxiliary: the single-stream tracker, a

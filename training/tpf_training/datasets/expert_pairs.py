@@ -1,6 +1,6 @@
-"""Aligned visible + thermal stills with the fused images of experts: `<set>/{visible,thermal}/<name>.jpg`.
+"""Aligned visible + thermal stills with the fused images of experts: `<set>/{visible,thermal}/<name>`.
 
-The experts' images are luminance, in the data's own folders, `<set>/experts/<expert>/<name>.jpg`, or in any others.
+The experts' images are luminance, in the data's own folders, `<set>/experts/<expert>/<name>`, or in any others.
 They differ in worth: DIDFuse, for one, is very dark on LLVIP's and M3SVD's images, so look at an expert's images before
 giving it an equal weight.
 """
@@ -45,7 +45,7 @@ def own_experts(root: Path) -> dict[str, Path]:
     """The experts whose images are in the data's own folders, by name, each as `read_expert_pairs` takes it."""
     names = sorted({folder.name for folder in root.glob("*/experts/*") if folder.is_dir()})
     if not names:
-        raise DatasetError(f"{root}: no experts, expected <set>/experts/<expert>/<name>.jpg")
+        raise DatasetError(f"{root}: no experts, expected <set>/experts/<expert>/<name>")
     return {name: root / SET / "experts" / name for name in names}
 
 

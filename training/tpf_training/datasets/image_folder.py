@@ -22,6 +22,15 @@ def list_images(folder: Path) -> list[str]:
     return sorted(names, key=natural_key)
 
 
+def images_by_stem(folder: Path) -> dict[str, list[Path]]:
+    """By the name without suffix, every image of it in `folder`; empty where there is no such folder."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+            found.setdefault(path.stem, []).append(path)
+    return found
+
+
 def list_pairs(visible: Path | None, thermal: Path | None) -> tuple[Listing | None, Listing | None]:
     """Each folder with its images; None stays None. DatasetError as of `list_images`, and where the counts differ."""
     listings = tuple(None if folder is None else (folder, list_images(folder)) for folder in (visible, thermal))

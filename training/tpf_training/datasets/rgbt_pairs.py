@@ -1,4 +1,4 @@
-"""Aligned visible + thermal stills without labels: `<set>/{visible,thermal}/<name>.jpg`."""
+"""Aligned visible + thermal stills without labels: `<set>/{visible,thermal}/<name>`, with any of `SUFFIXES`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +7,7 @@ import numpy as np
 
 from tpf_training.datasets.damage import tolerate
 from tpf_training.datasets.image_file import read_image
+from tpf_training.datasets.image_folder import SUFFIXES, images_by_stem
 from tpf_training.datasets.pseudo_boxes import find_boxes
 from tpf_training.datasets.record import DatasetError, Still
 from tpf_training.datasets.splits import is_held_out
@@ -44,17 +45,29 @@ def read_rgbt_pairs(root: Path, skipped: list[DatasetError] | None = None) -> li
 
 
 def find_pairs(root: Path, skipped: list[DatasetError] | None = None) -> list[PairFiles]:
-    """Every pair under `root` that is not held out; DatasetError names a lacking visible image. skipped: as above."""
+    """Every pair under `root` that is not held out, by the images' names without suffix.
+
+    DatasetError names a lacking visible image, and two images of one name. skipped: as above.
+    """
     pairs = []
-    for thermal in sorted(root.glob("*/thermal/*.jpg")):
-        if is_held_out(thermal.stem):
-            continue
-        group = thermal.parent.parent
-        visible = group / "visible" / thermal.name
-        with tolerate(skipped):
-            if not visible.is_file():
-                raise DatasetError(f"{visible}: missing, its thermal image is {thermal}")
-            pairs.append(PairFiles(f"{group.name}/{thermal.stem}", visible, thermal))
+    for folder in sorted(root.glob("*/thermal")):
+        group = folder.parent
+        visible = images_by_stem(group / "visible")
+        for stem, thermal in images_by_stem(folder).items():
+            if is_held_out(stem):
+                continue
+            with tolerate(skipped):
+                if stem not in visible:
+                    missing = group / "visible" / thermal[0].name
+                    raise DatasetError(f"{missing}: missing, its thermal image is {thermal[0]}")
+                pairs.append(PairFiles(f"{group.name}/{stem}", _only(visible[stem]), _only(thermal)))
     if not pairs:
-        raise DatasetError(f"{root}: no pairs, expected <set>/{{visible,thermal}}/<name>.jpg")
+        raise DatasetError(f"{root}: no pairs, expected <set>/{{visible,thermal}}/<name>, images {', '.join(SUFFIXES)}")
     return pairs
+
+
+def _only(images: list[Path]) -> Path:
+    if len(images) > 1:
+        others = ", ".join(image.name for image in images[1:])
+        raise DatasetError(f"{images[0]}: there is {others}, too; a pair needs one image of each modality")
+    return images[0]

@@ -6,7 +6,7 @@ Nothing is held out here, unlike in the data that is trained on (`datasets/rgbt_
 from dataclasses import dataclass
 from pathlib import Path
 
-from tpf_training.datasets.fused_image import SUFFIXES
+from tpf_training.datasets.image_folder import SUFFIXES, images_by_stem
 from tpf_training.datasets.record import DatasetError
 from tpf_training.datasets.rgbt_pairs import PairFiles
 from tpf_training.evaluation.degradation import MODALITIES
@@ -35,7 +35,7 @@ def find_pairs(root: Path) -> PairFolder:
     groups = [root] if flat else sorted({folder.parent for m in MODALITIES for folder in root.glob(f"*/{m}")})
     pairs, failed = [], {}
     for group in groups:
-        files = {modality: _images(group / modality) for modality in MODALITIES}
+        files = {modality: images_by_stem(group / modality) for modality in MODALITIES}
         for stem in sorted({stem for found in files.values() for stem in found}):
             name = stem if flat else f"{group.name}/{stem}"
             found = {modality: files[modality].get(stem, []) for modality in MODALITIES}
@@ -50,15 +50,6 @@ def find_pairs(root: Path) -> PairFolder:
             f"images {', '.join(SUFFIXES)}"
         )
     return PairFolder(pairs, failed)
-
-
-def _images(folder: Path) -> dict[str, list[Path]]:
-    """By the name without suffix, every image of it."""
-    found: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.suffix.lower() in SUFFIXES:
-            found.setdefault(path.stem, []).append(path)
-    return found
 
 
 def _wrong(folder: Path, stem: str, images: list[Path]) -> str:
