@@ -18,6 +18,7 @@ from tpf_training.config import ConfigError, load_config
 from tpf_training.config.distill import DistillConfig
 from tpf_training.datasets.expert_pairs import own_experts, read_expert_pairs
 from tpf_training.datasets.record import DatasetError
+from tpf_training.datasets.rgbt_pairs import find_pairs
 from tpf_training.engine.optimise import make_optimiser
 from tpf_training.fusion_weights import load_fusion
 from tpf_training.mad.sample import MADSource, collate_mad
@@ -171,7 +172,7 @@ def test_the_sampling_and_the_augmentation_are_those_of_the_configuration(plan, 
 def test_one_sample_is_learnt_by_heart_from_a_single_expert(plan, pairs):
     torch.manual_seed(0)
     config = plan("weighting=bright", "optimiser.warmup=0", "optimiser.decay=0.8")
-    source = MADSource(read_expert_pairs(pairs, own_experts(pairs)))
+    source = MADSource(read_expert_pairs(find_pairs(pairs), own_experts(pairs)))
     batch = collate_mad([source.sample(np.random.default_rng(3))])
     module = DistillModule(config, PixelFusionAdapter(4), ExpertWeighting(source.experts, "bright"))
     module.log_dict = lambda *args, **kwargs: None  # belongs to a trainer

@@ -54,7 +54,7 @@ def root(tmp_path):
 def test_pairs_come_with_every_experts_image(root):
     experts = own_experts(root)
     assert list(experts) == ["grey", "warm"]
-    pairs = read_expert_pairs(root, experts)
+    pairs = read_expert_pairs(find_pairs(root), experts)
     assert [pair.name for pair in pairs] == ["a/one", "a/two", "b/one", "b/two"]
     still = pairs[2].read()
     assert still.name == "b/one" and len(still.boxes) == 1
@@ -65,16 +65,16 @@ def test_pairs_come_with_every_experts_image(root):
 def test_a_missing_expert_image_is_named(root):
     (root / "b/experts/warm/two.jpg").unlink()
     with pytest.raises(DatasetError, match="b/experts/warm/two.png: expert 'warm' has no image of pair 'b/two'"):
-        read_expert_pairs(root, own_experts(root))
+        read_expert_pairs(find_pairs(root), own_experts(root))
     # One set without an expert is not a smaller set of experts.
     shutil.rmtree(root / "b/experts/warm")
     with pytest.raises(DatasetError, match="b/experts/warm/one.png: expert 'warm'"):
-        read_expert_pairs(root, own_experts(root))
-    assert len(read_expert_pairs(root, {"grey": own_experts(root)["grey"]})) == 4
+        read_expert_pairs(find_pairs(root), own_experts(root))
+    assert len(read_expert_pairs(find_pairs(root), {"grey": own_experts(root)["grey"]})) == 4
 
 
 def test_damaged_images_and_those_of_another_size_are_named(root):
-    pairs = read_expert_pairs(root, own_experts(root))
+    pairs = read_expert_pairs(find_pairs(root), own_experts(root))
     cv2.imwrite(str(root / "a/experts/warm/one.jpg"), np.zeros((10, 20), np.uint8))
     with pytest.raises(DatasetError, match="a/experts/warm/one.jpg: is 20x10, its pair is 200x150"):
         pairs[0].read()
@@ -106,7 +106,7 @@ def test_a_pair_may_have_any_usual_suffix_but_only_one_image_a_modality(root):
 def test_pairs_of_held_out_clips_stay_out(root):
     for folder in ("visible", "thermal"):
         (root / "a" / folder / "0117_1620_0008.jpg").write_bytes(b"broken")
-    assert len(read_expert_pairs(root, own_experts(root))) == 4
+    assert len(read_expert_pairs(find_pairs(root), own_experts(root))) == 4
 
 
 class Mean:
@@ -132,7 +132,7 @@ def test_running_ahead_goes_on_where_it_was_interrupted_and_follows_the_pairs_co
     folder = run_ahead(expert, pairs, cache)
     assert expert.fused == ["b/one", "b/two"]
     visible, thermal = pairs[0].read()
-    still = read_expert_pairs(root, {"mean": folder})[0].read()
+    still = read_expert_pairs(find_pairs(root), {"mean": folder})[0].read()
     np.testing.assert_array_equal(still.experts["mean"], expert.fuse(visible, thermal, "a/one"))
 
     shutil.copy(root / "a/thermal/one.jpg", root / "a/thermal/two.jpg")
@@ -158,7 +158,7 @@ def test_only_experts_that_have_no_folder_are_run_ahead(root, tmp_path):
     configs = [ExpertConfig("warm", "folder", root / "{set}/experts/warm"), ExpertConfig("dark", "torchscript", path)]
     folders = expert_folders(configs, find_pairs(root), tmp_path / "cache")
     assert folders["warm"] == root / "{set}/experts/warm" and folders["dark"].parent == tmp_path / "cache"
-    still = read_expert_pairs(root, folders)[0].read()
+    still = read_expert_pairs(find_pairs(root), folders)[0].read()
     dark = np.minimum(luminance(still.visible), still.thermal)
     np.testing.assert_array_equal(still.experts["dark"], dark)
     with pytest.raises(ExpertError, match="two experts have the name 'warm'"):
@@ -167,7 +167,7 @@ def test_only_experts_that_have_no_folder_are_run_ahead(root, tmp_path):
 
 @pytest.fixture
 def source(root):
-    return MADSource(read_expert_pairs(root, own_experts(root)))
+    return MADSource(read_expert_pairs(find_pairs(root), own_experts(root)))
 
 
 def test_crops_of_experts_are_aligned_with_those_of_the_modalities(source):
@@ -219,7 +219,7 @@ def test_one_seed_gives_one_sample_and_batches_hold_them(source):
 
 
 def test_pairs_with_different_experts_are_not_mixed(root):
-    experts = own_experts(root)
-    pairs = read_expert_pairs(root, experts)[:2] + read_expert_pairs(root, {"warm": experts["warm"]})[2:]
+    experts, files = own_experts(root), find_pairs(root)
+    pairs = read_expert_pairs(files[:2], experts) + read_expert_pairs(files[2:], {"warm": experts["warm"]})
     with pytest.raises(DatasetError, match="different experts"):
         MADSource(pairs)

@@ -9,14 +9,15 @@ from tpf_model.network import TPFNetwork
 from tpf_model.weights import load_network
 from tpf_training.commands.arguments import add_arguments, overrides
 from tpf_training.config import ConfigError, load_config
-from tpf_training.config.distill import DistillConfig
+from tpf_training.config.distill import RGBT_PAIRS, DistillConfig, PairsConfig
 from tpf_training.datasets.expert_pairs import own_experts, read_expert_pairs
-from tpf_training.datasets.rgbt_pairs import find_pairs
+from tpf_training.datasets.rgbt_pairs import PairFiles, find_pairs
 from tpf_training.engine.draws import make_loader
 from tpf_training.engine.fit import fit, prepare_run
 from tpf_training.fusion_weights import load_fusion, save_fusion
 from tpf_training.mad.run_ahead import expert_folders
 from tpf_training.mad.sample import MADSource, collate_mad
+from tpf_training.mad.sequence_pairs import sequence_pairs
 from tpf_training.mad.weighting import ADAPTIVE, ExpertWeighting
 from tpf_training.phases.distill import DistillModule
 from tpf_training.provenance import describe, origin
@@ -33,7 +34,8 @@ def run(args: argparse.Namespace) -> None:
 def distill(config: DistillConfig, resume: bool = False) -> None:
     """Run the whole phase. `run.folder` then holds fusion.safetensors, checkpoints, the configuration and logs."""
     checkpoint = prepare_run(config, resume)
-    pairs = read_expert_pairs(config.pairs.root, _expert_folders(config))
+    files = _find_pairs(config.pairs)
+    pairs = read_expert_pairs(files, _expert_folders(config, files))
     source = MADSource(pairs, config.pairs.sampling, config.pairs.augmentation)
     torch.manual_seed(config.run.seed)
     network, origins = TPFNetwork(load_variant(config.model)), {}
@@ -46,7 +48,7 @@ def distill(config: DistillConfig, resume: bool = False) -> None:
         tracker, _ = load_network(weights=path)
         origins["auxiliary tracker"] = origin(path)
     weighting = ExpertWeighting(source.experts, config.weighting, tracker, config.temperature)
-    shares = {"rgbt_pairs": 1.0}
+    shares = {config.pairs.source: 1.0}
 
     def write_weights(learner, step: int) -> None:
         provenance = describe("distill", config, step, shares, origins) | {"experts": source.experts}
@@ -56,14 +58,20 @@ def distill(config: DistillConfig, resume: bool = False) -> None:
     fit(module, make_loader(source, collate_mad, config.run), config, write_weights, checkpoint)
 
 
-def _expert_folders(config: DistillConfig) -> dict:
-    pairs = config.pairs
+def _find_pairs(config: PairsConfig) -> list[PairFiles]:
+    if config.source == RGBT_PAIRS:
+        return find_pairs(config.root)
+    cache = config.cache or default_cache()
+    return sequence_pairs(config.source, config.root, config.split, config.every, cache)
+
+
+def _expert_folders(config: DistillConfig, pairs: list[PairFiles]) -> dict:
     if not config.experts:
-        return own_experts(pairs.root)
+        return own_experts(config.pairs.root)
     device = config.experts_device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     elif device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("experts_device is cuda, but PyTorch finds no CUDA GPU; accepted here: auto, cpu")
-    cache = (pairs.cache or default_cache()) / "experts"
-    return expert_folders(config.experts, find_pairs(pairs.root), cache, device)
+    cache = (config.pairs.cache or default_cache()) / "experts"
+    return expert_folders(config.experts, pairs, cache, device)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tpf_model.boxes import Box
 from tpf_training.datasets.damage import tolerate
 from tpf_training.datasets.image_file import read_image
 from tpf_training.datasets.image_folder import SUFFIXES, images_by_stem
@@ -15,11 +16,12 @@ from tpf_training.datasets.splits import is_held_out
 
 @dataclass(frozen=True)
 class PairFiles:
-    """An aligned pair on disk; name: `<set>/<name>`."""
+    """An aligned pair on disk; name: `<set>/<name>`; target: its true box, x, y, w, h in pixels, where it is known."""
 
     name: str
     visible: Path
     thermal: Path
+    target: Box | None = None
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """(H, W, 3) uint8 RGB and (H, W) uint8; DatasetError names a file that is damaged or of another size."""

@@ -51,6 +51,7 @@ def run_ahead(expert: Expert, pairs: Sequence[PairFiles], out: Path) -> Path:
                 _write(path, expert.fuse(*pair.read(), pair.name))
                 log.write(f"{pair.name}\t{key}\n")
                 log.flush()
+                done[pair.name] = key  # several targets may share a frame
             print(f"\rexpert {expert.name}: {index}/{len(pairs)} pairs fused", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     return folder

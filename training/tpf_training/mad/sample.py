@@ -18,8 +18,9 @@ from tpf_training.sampling.jitter import Jitter
 from tpf_training.sampling.still_source import draw_region, draw_warped_crop
 from tpf_training.sampling.view import View, cut
 
-# The settings that have a use here.
-USED_SAMPLING = ("template", "search", "object_box", "smallest_target", "still_turn", "still_stretch")
+# The settings that have a use here, and those that have one only where the target's true box is not known.
+USED_SAMPLING = ("template", "search", "still_turn", "still_stretch")
+USED_WITHOUT_TARGETS = ("object_box", "smallest_target")
 USED_AUGMENTATION = ("flip", "grey", "brightness")
 STILLS, REGIONS = 20, 5  # so many are tried, and so many regions of each, because reading one costs more than a draw
 
@@ -49,6 +50,8 @@ class MADSample:
 class MADSource:
     """Draws a set, all alike, a pair of it, and a region that is the target: an object, or anything with texture.
 
+    Of a benchmark's frames a set is a sequence, and the region is the target's true box.
+
     The template shows the region as it is, the search crop under a random warp. What is done to them afterwards leaves
     the experts' images what those would have made of it: the flip exactly, a loss of colour too (the luminance stays),
     brightness nearly, as it is one factor for all images of a crop. Anything that touches one modality alone would
@@ -68,7 +71,7 @@ class MADSource:
         self._sampling, self._augmentation = sampling, augmentation
         self.sets = {}
         for pair in pairs:
-            self.sets.setdefault(pair.name.split("/")[0], []).append(pair)
+            self.sets.setdefault(pair.name.rpartition("/")[0], []).append(pair)
 
     def sample(self, rng: np.random.Generator) -> MADSample:
         """The sample that the state of `rng` stands for; DatasetError names a damaged image."""
@@ -86,7 +89,7 @@ def draw_sample(
     rng: np.random.Generator, still: ExpertStill, sampling: SamplingConfig, augmentation: AugmentationConfig
 ) -> MADSample | None:
     """A sample of `still`, or None where the draw gave no usable region or crop."""
-    box = draw_region(rng, still, sampling)
+    box = still.target or draw_region(rng, still, sampling)
     if box is None:
         return None
     warps = (0.0, 0.0), (sampling.still_turn, sampling.still_stretch)
