@@ -1,6 +1,5 @@
 """What one target looks like, learnt while it is tracked: a filter that says where it is, and one how large."""
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,15 +21,18 @@ class Appearance:
     def with_sides(self, width: float, height: float) -> "Appearance":
         return replace(self, sides=torch.tensor((width, height)))
 
-    def learn(self, spectrum: Tensor, sizes: Tensor, box: Box, rate: float) -> "Appearance":
-        """What it looks like after one more crop, which counts `rate` (0..1) against all before it.
+    def learn(self, spectrum: Tensor, sizes: Tensor, box: Tensor, rate: Tensor) -> "Appearance":
+        """What it looks like after one more crop, which counts `rate` (), 0..1, against all before it.
 
-        spectrum: `spectrum_of` the crop. sizes: `sizes_of` it, around the present sides. box: of the target, in
-        fractions of it.
+        spectrum: `spectrum_of` the crop. sizes: `sizes_of` it, around the present sides. box: (4,) float64, of the
+        target, in fractions of it. On a GPU nothing here waits for it.
         """
-        scale = math.sqrt(box[2] * box[3] / float(self.sides.prod()))
+        scale = (box[2:].prod() / self.sides.prod()).sqrt()
         place = self.correlation_filter.learn(spectrum, box, rate)
         return replace(self, correlation_filter=place, scale_filter=self.scale_filter.learn(sizes, scale, rate))
+
+    def clone(self) -> "Appearance":
+        return Appearance(self.correlation_filter.clone(), self.scale_filter.clone(), self.sides.clone())
 
     def copy_(self, other: "Appearance") -> None:
         """Take over the values of `other`, in place."""
@@ -43,7 +45,7 @@ def first_appearance(fused: Tensor, box: Box) -> Appearance:
     """Of the target in `box`, in fractions of the fused crop (3, S, S)."""
     place, sides = torch.tensor(box), torch.tensor(box[2:])
     scale_filter = first_scale_filter(sizes_of(fused, place, sides))
-    return Appearance(first_filter(spectrum_of(fused), box), scale_filter, sides)
+    return Appearance(first_filter(spectrum_of(fused), torch.tensor(box, dtype=torch.float64)), scale_filter, sides)
 
 
 def no_appearance(size: int, device: torch.device) -> Appearance:

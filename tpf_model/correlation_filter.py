@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tpf_model.boxes import Box
 from tpf_model.features import describe, halved
 
 _CELL = 8  # pixels of a cell's side: the target is some eight cells wide
@@ -36,10 +35,13 @@ class CorrelationFilter:
 
     transfer: Tensor
 
-    def learn(self, spectrum: Tensor, box: Box, rate: float) -> "CorrelationFilter":
-        """The filter after one more crop, which counts `rate` (0..1) against all before it; see `first_filter`."""
-        new = first_filter(spectrum, box).transfer  # no `lerp`: of complex numbers a GPU has to compile it first
-        return CorrelationFilter(torch.add(self.transfer, new - self.transfer, alpha=rate))
+    def learn(self, spectrum: Tensor, box: Tensor, rate: Tensor) -> "CorrelationFilter":
+        """The filter after one more crop, which counts `rate` (), 0..1, against all before it; see `first_filter`."""
+        new = first_filter(spectrum, box).transfer
+        return CorrelationFilter(self.transfer + (new - self.transfer) * rate)
+
+    def clone(self) -> "CorrelationFilter":
+        return CorrelationFilter(self.transfer.clone())
 
     def copy_(self, other: "CorrelationFilter") -> None:
         """Take over the values of `other`, in place."""
@@ -86,14 +88,14 @@ def spectrum_of(fused: Tensor) -> Tensor:
     return torch.fft.rfft2(_describe(fused))
 
 
-def first_filter(spectrum: Tensor, box: Box) -> CorrelationFilter:
-    """The filter of the crop of a `spectrum_of`, whose target is in `box`, in fractions of the crop.
+def first_filter(spectrum: Tensor, box: Tensor) -> CorrelationFilter:
+    """The filter of the crop of a `spectrum_of`, whose target is in `box` (4,), float64, in fractions of the crop.
 
     By the alternating direction method of multipliers: of two copies of the filter one is free to give the wanted
     response, the other ends where the target does, and both are drawn to each other.
     """
     cells, device = spectrum.shape[1], spectrum.device
-    x, y, width, height = (value * cells for value in box)
+    x, y, width, height = (box * cells).unbind()
     bump = torch.outer(_bump(cells, y + height / 2, device), _bump(cells, x + width / 2, device))
     target = torch.outer(_within(cells, height / 2, device), _within(cells, width / 2, device))
     energy = torch.linalg.vecdot(spectrum, spectrum, dim=0).real
@@ -135,13 +137,13 @@ def _describe(fused: Tensor) -> Tensor:
     return cells * torch.outer(fade, fade)
 
 
-def _within(cells: int, reach: float, device: torch.device) -> Tensor:
+def _within(cells: int, reach: Tensor, device: torch.device) -> Tensor:
     """1 up to `reach` cells from the first one, 0 beyond, on the same circle as `_bump`."""
-    place = torch.arange(cells, device=device)
-    return torch.sigmoid((max(reach, _NARROWEST) - torch.minimum(place, cells - place)) / _EDGE)
+    place = torch.arange(float(cells), device=device)
+    return torch.sigmoid((reach.clamp(min=_NARROWEST) - torch.minimum(place, cells - place)) / _EDGE)
 
 
-def _bump(cells: int, centre: float, device: torch.device) -> Tensor:
+def _bump(cells: int, centre: Tensor, device: torch.device) -> Tensor:
     """A Gaussian over the cells' middles, on a circle as the Fourier transform has it."""
     away = (torch.arange(cells, device=device) + 0.5 - centre + cells / 2) % cells - cells / 2
     return torch.exp(-away.square() / (2 * _DEVIATION**2))

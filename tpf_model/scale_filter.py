@@ -29,11 +29,15 @@ class ScaleFilter:
     numerator: Tensor
     denominator: Tensor
 
-    def learn(self, sizes: Tensor, scale: float, rate: float) -> "ScaleFilter":
-        """The filter after one more image, which counts `rate` (0..1) against all before it."""
+    def learn(self, sizes: Tensor, scale: Tensor, rate: Tensor) -> "ScaleFilter":
+        """The filter after one more image, which counts `rate` (), 0..1, against all before it."""
         new = first_scale_filter(sizes, scale)
-        pairs = (self.numerator, new.numerator), (self.denominator, new.denominator)
-        return ScaleFilter(*(torch.add(old, one - old, alpha=rate) for old, one in pairs))
+        # Complex numbers without `lerp`, which a GPU would have to compile for them.
+        numerator = self.numerator + (new.numerator - self.numerator) * rate
+        return ScaleFilter(numerator, self.denominator.lerp(new.denominator, rate.float()))
+
+    def clone(self) -> "ScaleFilter":
+        return ScaleFilter(self.numerator.clone(), self.denominator.clone())
 
     def copy_(self, other: "ScaleFilter") -> None:
         """Take over the values of `other`, in place."""
@@ -51,9 +55,9 @@ class ScaleFilter:
         return _STEP ** (_steps(best) + off)
 
 
-def first_scale_filter(sizes: Tensor, scale: float = 1.0) -> ScaleFilter:
-    """The filter of a target that is `scale` times as large as it was taken for in `sizes_of`."""
-    steps = _steps(torch.arange(_SIZES, device=sizes.device)) - math.log(scale) / math.log(_STEP)
+def first_scale_filter(sizes: Tensor, scale: Tensor = torch.tensor(1.0)) -> ScaleFilter:
+    """The filter of a target that is `scale` () times as large as it was taken for in `sizes_of`."""
+    steps = _steps(torch.arange(float(_SIZES), device=sizes.device)) - torch.log(scale) / math.log(_STEP)
     wanted = torch.fft.rfft(torch.exp(-steps.square() / (2 * _DEVIATION**2)))
     return ScaleFilter(wanted.conj()[:, None] * sizes, (sizes.real.square() + sizes.imag.square()).sum(dim=1))
 

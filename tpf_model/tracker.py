@@ -362,7 +362,7 @@ class Tracker:
         if self._state is State.TRACKING and self._knows(located):
             rate = _share(self._config.filter_rate, self._frames)
             target = _in_crop(self._box, crop)
-            self._appearance = self._appearance.learn(located.spectrum, located.sizes, target, rate)
+            self._appearance = self._session.learn(self._appearance, located, target, rate)
 
     def _template_region(self, box: Box) -> Crop:
         config = self._session.config

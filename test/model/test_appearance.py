@@ -26,7 +26,7 @@ def test_a_target_is_learnt_where_and_as_large_as_its_box_says():
     moved, new_box = shown(1.1, 150, 110)
     place = torch.tensor(new_box)
     sizes = sizes_of(moved, place, known.sides)  # it is larger than it was known to be
-    learnt = known.learn(spectrum_of(moved), sizes, new_box, 1.0)
+    learnt = known.learn(spectrum_of(moved), sizes, place.double(), torch.tensor(1.0))
     assert response_at(place, learnt.correlation_filter.respond(spectrum_of(moved))) > 0.65
     assert float(learnt.scale_filter.scale(sizes)) == pytest.approx(1.1, abs=0.01)
 

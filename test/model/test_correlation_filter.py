@@ -53,7 +53,7 @@ def box_around(x, y):
 
 
 def learnt_at(spectrum, place=MIDDLE):
-    return first_filter(spectrum, tuple(box_around(*place).tolist()))
+    return first_filter(spectrum, box_around(*place).double())
 
 
 @pytest.mark.parametrize("place", [MIDDLE, (168, 104), (88, 150)])
@@ -93,7 +93,7 @@ def test_a_target_that_changes_is_learnt_at_the_rate(generator):
     def liking(rate):
         learnt = learnt_at(crop((old, MIDDLE)))
         for _ in range(20):
-            learnt = learnt.learn(crop((new, MIDDLE)), tuple(box_around(*MIDDLE).tolist()), rate)
+            learnt = learnt.learn(crop((new, MIDDLE)), box_around(*MIDDLE).double(), torch.tensor(rate))
         response = learnt.respond(both)
         return at(response, 168, 128) / at(response, 88, 128)
 

@@ -15,7 +15,7 @@ from tpf_model.decode import hann_window
 from tpf_model.frame import Frame
 from tpf_model.registration import Registration
 from tpf_model.runtime import open_session
-from tpf_model.runtime.cuda_graph import CaptureError, CudaGraphSession, embed_step, locate_step
+from tpf_model.runtime.cuda_graph import CaptureError, CudaGraphSession, Lesson, embed_step, learn_step, locate_step
 from tpf_model.runtime.device_crop import StagedCrop
 from tpf_model.runtime.eager import EagerSession
 from tpf_model.scale_filter import sizes_of
@@ -164,6 +164,32 @@ def test_the_appearance_is_that_of_the_call(both, frames):
     assert found[1] == pytest.approx(found[0], abs=2e-3)
 
 
+def parts(appearance):
+    """Its tensors."""
+    filters = appearance.correlation_filter, appearance.scale_filter
+    return [*(value for one in filters for value in vars(one).values()), appearance.sides]
+
+
+def test_what_is_learnt_is_that_of_the_call(both, frames):
+    """Of two targets in turn, from what was located before the other one was."""
+    boxes = [true_boxes()[0], (430.0, 150.0, 90.0, 240.0)]
+    learnt = []
+    for session in both:
+        known, seen, places = [], [], []
+        for box in boxes:
+            plain, crop = locate(session, frames[0], box)
+            places.append(tuple(value / crop.size for value in crop.box_to_crop(box)))
+            known.append(first_appearance(plain.fused, places[-1]))
+            template = session.embed(frames[0], Crop.around(box, 2, 128), IDENTITY)
+            seen.append(session.locate(template, template, frames[1], crop, IDENTITY, WINDOW, known[-1]))
+        learnt.append([session.learn(*lesson, 0.3) for lesson in zip(known, seen, places)])
+    for eager, ours in zip(*learnt):
+        for one, other in zip(parts(eager), parts(ours)):
+            one, other = one.cpu(), other.cpu()
+            assert (one - other).abs().max() < 0.02 * one.abs().max()
+    assert not torch.allclose(*(appearance.correlation_filter.transfer.cpu() for appearance in learnt[1]), atol=0.1)
+
+
 def test_the_steps_do_nothing_that_a_capture_forbids():
     """On tensors without values, of a GPU: no step waits for one, none depends on one, none leaves the device."""
     from torch._subclasses.fake_tensor import FakeTensorMode
@@ -182,10 +208,12 @@ def test_the_steps_do_nothing_that_a_capture_forbids():
         network.to_empty(device=cuda)
         templates = torch.zeros(2, 1, config.template_tokens, config.width, device=cuda)
         template, search = StagedCrop(config.template_size, cuda), StagedCrop(config.search_size, cuda, 16)
-        nothing = no_appearance(config.search_size, cuda)
+        nothing, lesson = no_appearance(config.search_size, cuda), Lesson(config.search_size, cuda)
         with OnDevice():
             tokens = embed_step(network, torch.float32, template)
             answer, fused, *_ = locate_step(network, torch.float32, search, templates, nothing)
+            learnt = learn_step(nothing, lesson)
+    assert all(new.shape == old.shape and new.dtype == old.dtype for new, old in zip(parts(learnt), parts(nothing)))
     assert (tokens.shape, answer.shape, fused.shape) == (templates[0].shape, (7 + 16 * 16,), (3, 256, 256))
 
 

@@ -59,9 +59,9 @@ def test_a_target_that_changes_is_learnt_at_the_rate_at_the_size_it_has(texture)
     other = texture.flip(3)
     learnt = first_scale_filter(seen(texture, 1))
     for _ in range(60):
-        learnt = learnt.learn(seen(other, 1.08), 1.08, 0.1)
+        learnt = learnt.learn(seen(other, 1.08), *map(torch.tensor, (1.08, 0.1)))
     assert float(learnt.scale(seen(other, 1.08))) == pytest.approx(1.08, abs=0.01)
-    unchanged = first_scale_filter(seen(texture, 1)).learn(seen(other, 1.08), 1.08, 0.0)
+    unchanged = first_scale_filter(seen(texture, 1)).learn(seen(other, 1.08), *map(torch.tensor, (1.08, 0.0)))
     assert followed(unchanged, texture, 1.06, 6) == pytest.approx(1, abs=0.015)
 
 

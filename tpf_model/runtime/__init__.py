@@ -112,4 +112,4 @@ def _warm_up(session: TPFSession) -> None:
     middle = (0.4, 0.4, 0.2, 0.2)
     appearance = first_appearance(session.locate(*view).fused, middle)
     located = session.locate(*view, appearance)
-    appearance.learn(located.spectrum, located.sizes, middle, 0.5)
+    session.learn(appearance, located, middle, 0.5)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tpf_model.appearance import Appearance, no_appearance
+from tpf_model.boxes import Box
 from tpf_model.correlation_filter import preference, recentred, response_at, spectrum_of
 from tpf_model.crop import Crop
 from tpf_model.frame import Frame
@@ -32,11 +33,12 @@ class CaptureError(ValueError):
 
 
 class CudaGraphSession(EagerSession):
-    """An `EagerSession` whose `embed` and `locate` are one CUDA graph each, over tensors that stay where they are.
+    """An `EagerSession` whose `embed`, `locate` and `learn` are one CUDA graph each, over tensors that stay in place.
 
-    The graphs read what the CPU stages (see `device_crop.py`) and the tokens of two templates, which are copied in when
-    they are not those of the last call. So a frame costs the CPU the staging, a transfer either way, a launch and a
-    wait. On the CPU the same steps run without graphs: that is for tests.
+    The graphs read what the CPU stages (see `device_crop.py`), and the tokens of two templates and an appearance, which
+    are copied in when they are not those of the last call. So a frame costs the CPU the staging, a transfer either way,
+    a launch and a wait; what is learnt from it is another launch, which nothing waits for but the next frame. On the
+    CPU the same steps run without graphs: that is for tests.
 
     Raises CaptureError where a graph cannot be made.
     """
@@ -61,6 +63,8 @@ class CudaGraphSession(EagerSession):
         self._loaded: list[Tensor | None] = [None, None]  # whose tokens those are
         self._appearance = no_appearance(config.search_size, device)
         self._no_appearance = no_appearance(config.search_size, device)
+        self._known: Appearance | None = None  # whose values those are
+        self._lesson = Lesson(config.search_size, device)
         self._answer = torch.zeros(7 + cells**2, pin_memory=on_gpu)
         self._stream = torch.cuda.Stream(device) if on_gpu else None
         runs, template, search = (self._network, self._dtype), self._template_crop.there, self._search_crop.there
@@ -69,6 +73,7 @@ class CudaGraphSession(EagerSession):
         with torch.no_grad():
             self._embed = self._program(lambda: embed_step(*runs, template))
             self._locate = self._program(lambda: locate_step(*runs, search, self._templates, self._appearance))
+            self._learn = self._program(lambda: learn_step(self._appearance, self._lesson))
 
     @torch.inference_mode()
     def embed(self, frame: Frame, crop: Crop, registration: Registration) -> Tensor:
@@ -94,7 +99,7 @@ class CudaGraphSession(EagerSession):
                 if tokens is not self._loaded[place]:
                     self._templates[place].copy_(tokens)
                     self._loaded[place] = tokens
-            self._appearance.copy_(appearance or self._no_appearance)
+            self._load(appearance or self._no_appearance)
             self._search_crop.send(frame, crop, registration, window)
             answer, *seen = self._locate()
             fused, *known = (tensor.clone() for tensor in seen)  # the next frame's go to the same places
@@ -103,6 +108,18 @@ class CudaGraphSession(EagerSession):
         *box, score, response, scale = self._answer[:7].tolist()
         scores = self._answer[7:].view(window.shape).numpy().copy()
         return Located(tuple(box), score, scores, fused, *((*known, response, scale) if appearance else ()))
+
+    @torch.inference_mode()
+    def learn(self, appearance: Appearance, located: Located, box: Box, rate: float) -> Appearance:
+        with self._on_stream():
+            self._load(appearance)
+            self._lesson.give(located, box, rate)
+            return self._learn().clone()
+
+    def _load(self, appearance: Appearance) -> None:
+        if appearance is not self._known:
+            self._appearance.copy_(appearance)
+            self._known = appearance
 
     def _program(self, step: Callable) -> Callable:
         """`step`, on a GPU as a graph."""
@@ -126,6 +143,21 @@ class CudaGraphSession(EagerSession):
     def _wait(self) -> None:
         if self._stream is not None:
             self._stream.synchronize()
+
+
+class Lesson:
+    """What is learnt from, on `device`: of a frame `spectrum_of` its crop and `sizes_of` it, the box, and the rate."""
+
+    def __init__(self, size: int, device: torch.device):
+        crop, box = torch.zeros(3, size, size, device=device), torch.ones(4, device=device)
+        self.spectrum, self.sizes = spectrum_of(crop), sizes_of(crop, box, box[2:])
+        self.numbers = torch.ones(5, dtype=torch.float64, device=device)  # box in fractions of the crop, and rate
+
+    def give(self, located: Located, box: Box, rate: float) -> None:
+        self.spectrum.copy_(located.spectrum, non_blocking=True)
+        self.sizes.copy_(located.sizes, non_blocking=True)
+        # Not from pinned memory: that would have to stay as it is until the GPU has read it.
+        self.numbers.copy_(torch.tensor((*box, rate), dtype=torch.float64), non_blocking=True)
 
 
 class _Transfer:
@@ -170,6 +202,12 @@ def locate_step(
     said = torch.stack((response_at(box, response), appearance.scale_filter.scale(sizes)))
     answer = torch.cat((box, score, said, maps.score.float().flatten()))
     return answer, fused[0], spectrum, sizes
+
+
+@full_float32()
+def learn_step(appearance: Appearance, lesson: Lesson) -> Appearance:
+    """What is known after one more frame, see `Appearance.learn`."""
+    return appearance.learn(lesson.spectrum, lesson.sizes, lesson.numbers[:4], lesson.numbers[4])
 
 
 def capture(step: Callable, stream: torch.cuda.Stream) -> Callable:

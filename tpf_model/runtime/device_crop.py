@@ -131,6 +131,6 @@ def covered_part(image: np.ndarray, to_source: np.ndarray, size: int) -> tuple[n
     top, bottom = np.clip((np.floor(low[1]) - _REACH, np.ceil(high[1]) + _REACH), 0, height).astype(int)
     part = image[top:bottom, left:right]
     to_part = between_centres(np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1]]) @ to_source)
-    # A crop that ends just beside the image has none of it, or a strip as long as the image, which fades there to black.
+    # A crop that ends just beside the image has none of it, or a strip as long as the image, black but for a trace.
     fits = part.size and max(part.shape[:2]) <= 2 * (size + _REACH + 1)
     return part if fits else image[:0, :0], to_part

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from tpf_model.appearance import Appearance
+from tpf_model.boxes import Box
 from tpf_model.correlation_filter import preference, recentred, response_at, spectrum_of
 from tpf_model.crop import Crop
 from tpf_model.decode import decode
@@ -18,7 +19,7 @@ from tpf_model.scale_filter import sizes_of
 
 
 class SessionInParts(ABC):
-    """`embed` and `locate` of a `TPFSession`, from `fuse`, `prepare` and `predict` of whoever inherits."""
+    """`embed`, `locate` and `learn` of a `TPFSession`, from `fuse`, `prepare` and `predict` of whoever inherits."""
 
     @abstractmethod
     def fuse(self, visible: np.ndarray, thermal: np.ndarray) -> Tensor:
@@ -61,3 +62,8 @@ class SessionInParts(ABC):
         sizes = sizes_of(fused, box, appearance.sides)
         said = float(response_at(box, response)), float(appearance.scale_filter.scale(sizes))
         return Located(tuple(box.tolist()), score, maps[0], fused, spectrum, sizes, *said)
+
+    @torch.inference_mode()
+    def learn(self, appearance: Appearance, located: Located, box: Box, rate: float) -> Appearance:
+        numbers = torch.tensor((*box, rate), dtype=torch.float64)
+        return appearance.learn(located.spectrum, located.sizes, numbers[:4], numbers[4])

@@ -92,6 +92,12 @@ class TPFSession(Protocol):
         box's centre; its scale filter says how the target's size differs from `sides`.
         """
 
+    def learn(self, appearance: Appearance, located: Located, box: Box, rate: float) -> Appearance:
+        """What the target looks like after a frame in which it was `located` by `appearance`; see `Appearance.learn`.
+
+        box: the target's in that crop, in fractions of it.
+        """
+
 
 def fused_to_image(fused: Tensor) -> np.ndarray:
     """A fused image (3, H, W) as `TPFSession.fuse` returns it -> (H, W, 3) uint8 RGB."""
