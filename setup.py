@@ -8,7 +8,9 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CCompilerError
 
 # For pip. colcon leaves dependencies to rosdep (package.xml) and the user.
-REQUIREMENTS = [line for line in Path("requirements/runtime.txt").read_text().splitlines() if line[:1] not in ("", "#")]
+# Beside the real file: `colcon build --symlink-install` runs a link to it in a folder of its own.
+RUNTIME = Path(__file__).resolve().parent / "requirements/runtime.txt"
+REQUIREMENTS = [line for line in RUNTIME.read_text().splitlines() if line[:1] not in ("", "#")]
 
 # Without a compiler the package is installed all the same, and the scan says at run time that it is the slow one.
 KERNELS = [

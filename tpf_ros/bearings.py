@@ -52,6 +52,11 @@ class Camera:
     size: tuple[int, int]
 
     @property
+    def is_distorted(self) -> bool:
+        """Whether its lens bends straight lines."""
+        return bool(self.distortion.any())
+
+    @property
     def image_matrix(self) -> np.ndarray:
         """(3, 3) camera matrix of the images as they are received: binning and region of interest applied."""
         to_corner = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
@@ -86,14 +91,18 @@ class Camera:
         return np.where(good, tangents, np.nan).reshape(-1, 2)
 
 
-def camera_from_info(info) -> Camera | None:
-    """The camera of a sensor_msgs/CameraInfo; None where it is not calibrated (K all zero); else ValueError."""
-    matrix = np.array(info.k, dtype=float).reshape(3, 3)
+def camera_from_info(info, rectified: bool = False) -> Camera | None:
+    """The camera of a sensor_msgs/CameraInfo; None where it is not calibrated (its matrix all zero); else ValueError.
+
+    rectified: whether the images are, so that their matrix is that in P, and their lens has no distortion.
+    """
+    name, matrix = ("P", np.reshape(info.p, (3, 4))[:, :3]) if rectified else ("K", np.reshape(info.k, (3, 3)))
     if not matrix.any():
         return None
     if not np.isfinite(matrix).all() or matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
-        raise ValueError(f"camera_info: K has focal lengths {matrix[0, 0]:g}, {matrix[1, 1]:g}, they must be positive")
-    distortion = np.array(info.d, dtype=float)
+        focal = f"{matrix[0, 0]:g}, {matrix[1, 1]:g}"
+        raise ValueError(f"camera_info: {name} has focal lengths {focal}, they must be positive")
+    distortion = np.zeros(0) if rectified else np.array(info.d, dtype=float)
     model = info.distortion_model or "plumb_bob"
     if model not in _COEFFICIENTS:
         raise ValueError(f"camera_info: distortion_model {model!r} is not one of {', '.join(_COEFFICIENTS)}")

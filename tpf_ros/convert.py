@@ -31,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--gt",
         type=Path,
         metavar="FILE",
-        help="true boxes instead of those in the source: CSV, frame,x,y,w,h,visible, or the benchmark's text",
+        help="true boxes instead of those in the source: CSV, frame,x,y,w,h,visible, or the benchmark's text; "
+        "a frame is a visible image, whether it has a partner or not",
     )
     bag = parser.add_argument_group("making a bag")
     bag.add_argument("--storage", choices=("mcap", "sqlite3"), help="default: mcap")

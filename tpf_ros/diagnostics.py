@@ -145,7 +145,7 @@ def offset_hint(offset: float | None, sync: SyncSettings) -> str:
 
 
 def tracker_report(worker: Worker, info: SessionInfo, outcomes: Outcomes, rates: Rates, unregistered: str) -> Report:
-    """unregistered: why thermal pixels cannot be mapped; empty where they can."""
+    """unregistered: what is wrong with the registration of thermal pixels; empty where nothing is."""
     latencies = outcomes.latencies()
     age = math.nan if outcomes.published_at is None else time.monotonic() - outcomes.published_at
     busy = worker.busy_since
@@ -174,7 +174,7 @@ def tracker_report(worker: Worker, info: SessionInfo, outcomes: Outcomes, rates:
     }
     report = Report("tracker", values, message=worker.state.name.lower())
     if unregistered:
-        report.complain(DiagnosticStatus.WARN, f"{unregistered}: thermal is not used")
+        report.complain(DiagnosticStatus.WARN, unregistered)
     if worker.state is State.LOST:
         report.complain(DiagnosticStatus.WARN, "the target is lost, a wider region is searched")
     if worker.state is State.ERROR:

@@ -49,9 +49,9 @@ def write_folder(
     """Write the bag's images that have a partner to the new folder `out`.
 
     Topics: None as in `BagSource` and `find_boxes_topic`. Each visible image goes with the thermal one that is nearest
-    to it by stamp after `thermal_offset` s, at most `max_difference` s away. boxes_file: a box file for the pairs,
-    instead of the topic. registration: from thermal to visible pixels; thermal images are then resampled to lie on the
-    visible ones. None keeps them as they are.
+    to it by stamp after `thermal_offset` s, at most `max_difference` s away. boxes_file: a box file for all visible
+    images, instead of the topic. registration: from thermal to visible pixels; thermal images are then resampled to lie
+    on the visible ones. None keeps them as they are.
 
     SourceError names bag, topic and message at fault.
     """
@@ -61,14 +61,13 @@ def write_folder(
     stamps = visible.rising_stamps(), thermal.rising_stamps()
     pairs = _pairs(visible, thermal, stamps, round(max_difference * 1e9), round(thermal_offset * 1e9))
     chosen = stamps[0][pairs[:, 0]], stamps[1][pairs[:, 1]]
-    boxes = []
+    every = []  # of all visible images, so that one without a partner keeps its box to itself
     if boxes_file is not None:
-        boxes = read_sequence_boxes(boxes_file, len(pairs))
+        every = read_sequence_boxes(boxes_file, visible.count)
     elif topic := find_boxes_topic(bag, boxes_topic):
-        numbers = {int(message): number for number, message in enumerate(pairs[:, 0])}
-        # Of all images, so that one without a partner keeps its box to itself.
         every = read_bag_boxes(bag, topic, stamps[0], round(max_difference * 1e9))
-        boxes = [replace(true, frame=numbers[true.frame]) for true in every if true.frame in numbers]
+    numbers = {int(message): number for number, message in enumerate(pairs[:, 0])}
+    boxes = [replace(true, frame=numbers[true.frame]) for true in every if true.frame in numbers]
     out.mkdir(parents=True)
     size = _write_images(visible, pairs[:, 0], out / "visible")
     align = None if registration is None else partial(_align, registration=registration, size=size)

@@ -84,7 +84,7 @@ class FrameBuffer:
     def find(self, stamp: int, thermal: bool = False, tolerance: int = 100_000_000) -> BufferedFrame:
         """The frame nearest to `stamp` (ns; 0: the newest), which is that of a thermal image where `thermal` is set.
 
-        Where it is not, frames without a visible image are known by their thermal one's, under which they are published.
+        Where it is not, frames without a visible image go by their thermal one's, under which they are published.
         Raises NoFrameYet when the buffer is empty, and StampNotBuffered when the nearest is more than `tolerance` ns
         away. (The operator may have seen an image that was in no pair; its neighbour is then at most a frame away.)
         """

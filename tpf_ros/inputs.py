@@ -108,6 +108,10 @@ class Inputs:
             if camera is not None and self.fitting(stream) is None
         )
 
+    def distorted(self) -> list[str]:
+        """The streams whose images show the lens's distortion, by their camera_info."""
+        return [stream for stream, camera in self.cameras.items() if camera is not None and camera.is_distorted]
+
     def health_now(self) -> BothHealth:
         """(visible, thermal)."""
         now = time.monotonic_ns()
@@ -206,7 +210,7 @@ class Inputs:
         self._infos[stream] = content
         self.statistics[stream].frame_id = info.header.frame_id  # until images say it
         try:
-            self.cameras[stream] = camera_from_info(info)
+            self.cameras[stream] = camera_from_info(info, getattr(self._settings, stream).rectified)
         except ValueError as error:
             self.cameras[stream] = None
             self._node.get_logger().warning(f"{stream}/camera_info is not used: {error}")

@@ -188,6 +188,18 @@ class TrackerNode(LifecycleNode):
     def _on_camera(self) -> None:
         self._outputs.camera = self._active.inputs.cameras["visible"]
         self._active.worker.apply(self._settings, self._registration())
+        if self._active.inputs.distorted() and (problem := self._unregistered()):
+            self.get_logger().warning(problem, throttle_duration_sec=60.0)
+
+    def _unregistered(self) -> str:
+        """What is wrong with the registration; empty where nothing is."""
+        inputs = self._active.inputs
+        if self._registration() is None:
+            return f"{inputs.misfits() or 'registration.method plane waits for camera_info'}: thermal is not used"
+        if self._settings.registration.method != "plane" or not inputs.distorted():
+            return ""
+        which = " and ".join(inputs.distorted())
+        return f"registration.method plane is for rectified images: {which} images show their lens's distortion"
 
     def _registration(self) -> Registration | None:
         cameras = map(self._active.inputs.fitting, ("visible", "thermal"))
@@ -252,13 +264,11 @@ class TrackerNode(LifecycleNode):
                 report.complain(DiagnosticStatus.ERROR, self._problem)
             return [report]
         inputs, worker = self._active.inputs, self._active.worker
-        unregistered = ""
-        if self._registration() is None:
-            unregistered = inputs.misfits() or "registration.method plane waits for camera_info"
         reports = [
             input_report(name, inputs.statistics[name], health, self._rates)
             for name, health in zip(("visible", "thermal"), inputs.health_now())
         ]
         reports.append(pairing_report(inputs.synchroniser, self._settings.sync, self._active.outcomes, self._rates))
+        unregistered = self._unregistered()
         reports.append(tracker_report(worker, self._session.info, self._active.outcomes, self._rates, unregistered))
         return reports

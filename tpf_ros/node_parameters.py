@@ -95,6 +95,8 @@ def _values(changes: list[Parameter], known: dict[str, ParameterInfo]) -> dict[s
 
 def _descriptor(info: ParameterInfo) -> ParameterDescriptor:
     descriptor = ParameterDescriptor(description=info.description, read_only=info.read_only)
+    # To ROS 1 is no floating point number, nor [0, 1] a list of them; `ParameterInfo.check` knows better.
+    descriptor.dynamic_typing = isinstance(info.default, (float, tuple))
     if info.choices:
         descriptor.additional_constraints = f"one of: {', '.join(info.choices)}"
     if not info.live:

@@ -82,16 +82,19 @@ def _parameter(default: Any, description: str, **info: Any) -> Any:
 _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 MAX_OFFSET = 60.0  # s, of sync.thermal_offset
 _TRANSPORT = {"choices": ("raw", "compressed"), "live": False}
+_RECTIFIED = "The {} images are rectified (image_rect): of their camera_info P counts, not K and D."
 
 
 @dataclass(frozen=True)
 class VisibleSettings:
     transport: str = _parameter("raw", "Visible input: sensor_msgs/Image, or CompressedImage.", **_TRANSPORT)
+    rectified: bool = _parameter(False, _RECTIFIED.format("visible"), live=False)
 
 
 @dataclass(frozen=True)
 class ThermalSettings:
     transport: str = _parameter("raw", "Thermal input: sensor_msgs/Image, or CompressedImage.", **_TRANSPORT)
+    rectified: bool = _parameter(False, _RECTIFIED.format("thermal"), live=False)
     normalisation: str = _parameter(
         "percentile",
         "How thermal images become 8 bit: by smoothed percentiles (those of more than 8 bit only), fixed limits, or "
@@ -137,7 +140,7 @@ class RegistrationSettings:
         _IDENTITY, "3x3 matrix, row by row, from thermal to visible pixels.", length=9
     )
     plane_distance: float = _parameter(
-        20.0, "Distance of the scene from the visible camera, m.", low=0.01, high=100000.0
+        20.0, "Distance of the scene from the thermal camera, along its axis, m.", low=0.01, high=100000.0
     )
     rotation: tuple[float, ...] = _parameter(
         _IDENTITY, "3x3 rotation, row by row, from the thermal to the visible camera frame.", length=9

@@ -57,6 +57,18 @@ def test_binning_and_region_of_interest_see_the_same_bearing(lens):
     assert camera.bearing((50.0, 20.0, 30.0, 10.0)) == full
 
 
+def test_rectified_images_are_those_of_the_projection_matrix():
+    P = [450.0, 0.0, 310.0, 0.0, 0.0, 460.0, 250.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    message = info(*LENSES["plumb_bob"], p=P)
+    raw, rectified = camera_from_info(message), camera_from_info(message, rectified=True)
+    assert (raw.is_distorted, rectified.is_distorted) == (True, False)
+    tangents = rectified.tangents(np.array([[310.5 + 45, 250.5 - 23]]))
+    np.testing.assert_allclose(tangents, [[0.1, -0.05]], atol=1e-9)
+    with pytest.raises(ValueError, match="P has focal lengths"):
+        camera_from_info(info(p=[-450.0, *P[1:]]), rectified=True)
+    assert camera_from_info(info(), rectified=True) is None, "P is not given"
+
+
 def test_an_uncalibrated_camera_has_no_bearings():
     assert camera_from_info(CameraInfo(width=640, height=512)) is None
 

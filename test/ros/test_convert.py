@@ -407,7 +407,12 @@ def test_the_box_of_an_image_without_a_partner_is_not_given_to_its_neighbour(tmp
     found = [detection(START + i * 16 * MS, 1.0, 2.0, 3.0 + i, 4.0) for i in (1, 2, 3)]
     bag = write_bag(tmp_path / "bag", visible=visible, thermal=thermal, target=found)
     assert tpf(bag, tmp_path / "clip", "--gt-topic", "/target/image") == 0
-    assert read_true_boxes(tmp_path / "clip/boxes.csv") == [TrueBox(1, (1.0, 2.0, 5.0, 4.0), True)]
+    expected = [TrueBox(1, (1.0, 2.0, 5.0, 4.0), True)]
+    assert read_true_boxes(tmp_path / "clip/boxes.csv") == expected
+    file = tmp_path / "boxes.csv"
+    file.write_text("frame,x,y,w,h,visible\n" + "".join(f"{i},1,2,{3 + i},4,1\n" for i in (1, 2, 3)))
+    assert tpf(bag, tmp_path / "again", "--gt", file) == 0
+    assert read_true_boxes(tmp_path / "again/boxes.csv") == expected
 
 
 def test_thermal_images_are_moved_onto_the_visible_ones_only_if_asked(tmp_path):

@@ -32,6 +32,14 @@ def test_a_launch_file_compiles(path):
     assert "generate_launch_description" in compile(path.read_text(), str(path), "exec").co_names
 
 
+def test_the_package_builds_where_colcon_links_to_it(tmp_path):
+    """As `colcon build --symlink-install` does: setup.py is a link in a folder of the build."""
+    (tmp_path / "setup.py").symlink_to(ROOT / "setup.py")
+    command = [sys.executable, "setup.py", "--name"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout.split()[-1] == "tpf_ros", done.stderr
+
+
 @pytest.fixture
 def launched(ros, tmp_path):
     """launched(file, *arguments) -> a node to look with; the launch is ended with Ctrl-C after the test, and ends well."""

@@ -15,6 +15,7 @@ BOX = (100, 80, 40, 40)
 def tracker(start_tracker):
     """A node whose parameters were wrong from the start: it lives, unconfigured."""
     arguments = ["-p", "sync.max_difference:=far", "-p", "tracker.lost_afetr:=3"]
+    arguments += ["-p", "output.timeout:=1", "-p", "thermal.percentiles:=[2, 98]"]  # to ROS these are of other types
     arguments += ["-p", "qos_overrides.{namespace}/thermal/image.subscription.reliability:=reliable"]
     tracker = start_tracker({"model": "enormous"}, arguments)
     tracker.until(lambda: tracker.levels, "there are no diagnostics")
@@ -38,6 +39,16 @@ def test_parameters_that_were_wrong_from_the_start_are_put_right_one_by_one(trac
     tracker.until(lambda: level()[0] == b"\x02" and "enormous" in level()[1], "no error in the diagnostics")
     assert not tracker.set_parameters(model="huge")[0].successful
     assert tracker.set_parameters(model="auto")[0].successful
+
+
+def test_whole_numbers_are_numbers(tracker):
+    tracker.set_parameters(model="tiny", sync__max_difference=0.02)
+    values = {"sync__thermal_offset": 0, "thermal__limits": [7000, 9000], "registration__translation": [0, 0, 1]}
+    results = tracker.set_parameters(**values)
+    assert all(result.successful for result in results), results
+    for name, wrong in (("sync__max_difference", 11), ("sync__max_difference", "far"), ("thermal__limits", [1, 2, 3])):
+        refused = tracker.set_parameters(**{name: wrong})[0]
+        assert not refused.successful and name.replace("__", ".") in refused.reason
 
 
 def test_weights_that_cannot_be_used_are_named(tracker, tmp_path):

@@ -139,6 +139,22 @@ def test_a_folder_is_read_in_natural_order_and_other_files_are_left_aside(tmp_pa
         assert (item.load() == picture(number)).all()
 
 
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_a_thermal_video_of_fewer_bits_keeps_its_counts(tmp_path, bits):
+    image = (np.arange(48 * 64, dtype=np.uint16).reshape(48, 64) * 5) % 2**bits
+    path = tmp_path / "t.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, f"gray{bits}le"
+        frame = av.VideoFrame(64, 48, stream.pix_fmt)
+        plane = frame.planes[0]
+        rows = np.frombuffer(plane, np.uint16).reshape(48, plane.line_size // 2)
+        rows[:, :64] = image
+        container.mux([*stream.encode(frame), *stream.encode()])
+    [item] = open_source(str(path), "thermal")
+    assert item.load().dtype == np.uint16 and (item.load() == image).all()
+
+
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])
 def test_a_folder_of_16_bit_thermal_images_keeps_their_counts(tmp_path, suffix):
     image = (picture(3)[..., 0].astype(np.uint16) << 6) + 7

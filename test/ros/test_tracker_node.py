@@ -260,8 +260,8 @@ def test_a_plane_needs_calibrations_of_the_images_sizes(tracker):
     """As the thermal image is half the visible one's size, so is its camera matrix."""
     infos = {}
 
-    def publish(stream, width, height, focal):
-        info = CameraInfo(width=width, height=height, distortion_model="plumb_bob", d=[0.0] * 5)
+    def publish(stream, width, height, focal, distortion=0.0):
+        info = CameraInfo(width=width, height=height, distortion_model="plumb_bob", d=[distortion, 0.0, 0.0, 0.0, 0.0])
         info.k = [focal, 0.0, width / 2 - 0.5, 0.0, focal, height / 2 - 0.5, 0.0, 0.0, 1.0]
         infos[f"{stream}/camera_info"] = info
 
@@ -288,6 +288,9 @@ def test_a_plane_needs_calibrations_of_the_images_sizes(tracker):
         response = tracker.init((50, 40, 20, 20), image=InitTarget.Request.THERMAL)
         assert response.success, response.message
         assert box_of(wait_for_target(tracker, response.id)) == pytest.approx(BOX)
+        publish("thermal", 160, 120, 150.0, distortion=-0.3)
+        wait_for_complaint("plane is for rectified images: thermal images show their lens's distortion")
+        assert "thermal images show" in tracker.log()
     finally:
         assert tracker.set_parameters(registration__method="identity")[0].successful
 

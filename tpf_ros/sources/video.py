@@ -60,6 +60,8 @@ def _pixels(frame: av.VideoFrame, modality: Modality) -> np.ndarray:
     if modality == "visible":
         image = frame.to_ndarray(format="rgb24")
     else:
-        deep = frame.format.components[0].bits > 8
-        image = frame.to_ndarray(format="gray16le" if deep else "gray")
+        bits = frame.format.components[0].bits
+        image = frame.to_ndarray(format="gray16le" if bits > 8 else "gray")
+        if 8 < bits < 16 and frame.format.name.startswith("gray"):
+            image = image >> (16 - bits)  # counts, which the conversion has spread over all 16 bits
     return np.ascontiguousarray(np.rot90(image, frame.rotation // 90))
