@@ -73,7 +73,9 @@ def lasher(tmp_path):
     return tmp_path / "lasher"
 
 
-def test_a_plan_is_evaluated_on_a_benchmark_by_its_own_metrics(data_root, lasher, tmp_path, capfd):
+def test_a_plan_is_evaluated_on_a_benchmark_by_its_own_metrics(data_root, lasher, tmp_path, capfd, monkeypatch):
+    for name, value in (("PROCID", "1"), ("STEP_NUM_TASKS", "2"), ("LOCALID", "1")):
+        monkeypatch.setenv(f"SLURM_{name}", value)  # a share of the sequences would be no table
     plan, folder = tmp_path / "plan.yaml", tmp_path / "ablation"
     text = ON_LASHER + PLAN[PLAN.index("finetune:\n") :]
     plan.write_text(text.format(folder=folder, data=data_root, root=lasher))

@@ -242,9 +242,11 @@ def test_every_sequence_falls_to_one_process_and_all_have_as_many_frames():
 
 def test_ranks_are_those_of_torchrun_and_slurm():
     torchrun = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}
-    slurm = {"SLURM_PROCID": "2", "SLURM_NTASKS": "3", "SLURM_LOCALID": "0"}
+    slurm = {"SLURM_PROCID": "2", "SLURM_NTASKS": "3", "SLURM_STEP_NUM_TASKS": "3", "SLURM_LOCALID": "0"}
     assert this_rank(slurm) == Rank(2, 3, 0) and this_rank(slurm | torchrun) == Rank(5, 8, 1)
     assert this_rank({}) == this_rank({"RANK": "5"}) == Rank(0, 1, 0)
+    script = {"SLURM_PROCID": "0", "SLURM_NTASKS": "4", "SLURM_LOCALID": "0"}  # itself, not started by srun
+    assert this_rank(script) == Rank(0, 1, 0)
     for wrong in ({"RANK": "8"}, {"RANK": "-1"}, {"WORLD_SIZE": "many"}):
         with pytest.raises(EvaluationError, match="torchrun: RANK=.*, WORLD_SIZE=.* make no sense"):
             this_rank(torchrun | wrong)

@@ -205,6 +205,7 @@ def test_our_own_weights_give_all_that_fits(tmp_path, token_stride):
         ({"layer1.0.conv1.weight": torch.zeros(1)}, "one 'patch_embed.proj.weight'; it has none"),
         ({f"{n}.patch_embed.proj.weight": torch.zeros(1) for n in "ab"}, "several .a., b.."),
         ({k: v for k, v in vit().items() if k != "norm.weight"}, "it lacks norm.weight"),
+        (vit() | {"blocks.0.attn.q_norm.weight": torch.ones(64)}, "its blocks have blocks.0.attn.q_norm.weight, too"),
         (vit() | {"pos_embed": torch.zeros(1, 18, 64)}, "pos_embed has 18 tokens"),
         (vit() | {"norm.weight": torch.full((64,), torch.nan)}, "not a number, or infinite, in encoder.norm.weight"),
         (vit() | {"norm.weight": torch.ones(32)}, r"norm.weight \(32,\), must be \(64,\)"),

@@ -132,6 +132,9 @@ def _check_encoder(state: dict[str, Tensor], wanted: dict[str, Tensor], path: Pa
         raise WeightsError(f"{path} is no plain ViT with timm's names: it lacks {', '.join(lacking[:5])}")
     if other:
         raise WeightsError(f"{path} holds tensors of other shapes: {'; '.join(other[:5])}")
+    more = [name.removeprefix("encoder.") for name in state if name.startswith("encoder.blocks.") and name not in wanted]
+    if more:  # without these it would be another function than the one that was trained
+        raise WeightsError(f"{path} is no plain ViT: its blocks have {', '.join(more[:5])}, too")
 
 
 def _fold_layer_scale(state: dict[str, Tensor]) -> None:

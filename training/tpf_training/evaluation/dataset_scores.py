@@ -7,6 +7,7 @@ from tpf_training.datasets.record import DatasetError
 from tpf_training.evaluation import run as run_verb
 from tpf_training.evaluation.ground_truth import find_truth, read_truth
 from tpf_training.evaluation.one_pass import EvaluationError
+from tpf_training.evaluation.run_shares import Rank
 from tpf_training.evaluation.score import choose_benchmark, score_folders
 from tpf_training.evaluation.sequences import find_openers
 
@@ -38,7 +39,7 @@ def dataset_scores(
     arguments = ["--dataset", dataset, "--root", root, "--weights", weights, "--out", out, "--published"]
     arguments += ["--sequences", listed] if listed else []
     arguments += [] if ndtu else ["--no-ndtu"]
-    run_verb.run(parser.parse_args(list(map(str, arguments))))
+    run_verb.run(parser.parse_args(list(map(str, arguments))), Rank())  # all sequences, whoever started this process
     tracker = score_folders(choose_benchmark(dataset), root, listed, {"ours": out}).report["trackers"]["ours"]
     if tracker["failed"]:
         reason = next(iter(tracker["failed"].values()))

@@ -47,8 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> int:
-    benchmark, rank = choose_benchmark(args.dataset), this_rank()
+def run(args: argparse.Namespace, rank: Rank | None = None) -> int:
+    """rank: which of the sequences are taken; None: as the launcher says."""
+    benchmark, rank = choose_benchmark(args.dataset), rank or this_rank()
     devices = _devices(args, rank)
     workers = args.workers or len(devices)
     if workers < len(devices):

@@ -9,7 +9,8 @@ from tpf_training.evaluation.one_pass import EvaluationError
 # Who starts the processes, and where it says which one of how many this is, on all machines and on its own.
 LAUNCHERS = {
     "torchrun": ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
-    "SLURM": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
+    # Not SLURM_NTASKS: that a batch script has, too, which is one process, of however many tasks it may start.
+    "SLURM": ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
 }
 
 
