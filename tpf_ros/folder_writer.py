@@ -132,4 +132,7 @@ def _align(thermal: np.ndarray, registration: Registration, size: tuple[int, int
     matrix = registration.matrix(thermal.shape[1::-1], size)
     if thermal.shape[1::-1] == size and np.array_equal(matrix, np.eye(3)):
         return thermal
-    return warp(thermal, np.linalg.inv(matrix), size)
+    # A pixel more on each side, so that what is beyond it, zeros, is not blended into the counts at the border.
+    wider = cv2.copyMakeBorder(thermal, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    shift = np.array([[1, 0, 1], [0, 1, 1], [0, 0, 1]])
+    return warp(wider, shift @ np.linalg.inv(matrix), size)

@@ -418,15 +418,16 @@ def test_the_box_of_an_image_without_a_partner_is_not_given_to_its_neighbour(tmp
 def test_thermal_images_are_moved_onto_the_visible_ones_only_if_asked(tmp_path):
     small = write_bag(tmp_path / "small", visible=visible_topic(1), thermal=thermal_topic(1, size=(24, 32)))
     assert tpf(small, tmp_path / "as_it_is") == 0 and tpf(small, tmp_path / "aligned", "--align") == 0
-    shapes = [written(tmp_path / name / "thermal")[0].shape for name in ("as_it_is", "aligned")]
-    assert shapes == [(24, 32), (48, 64)]
+    before, after = (written(tmp_path / name / "thermal")[0] for name in ("as_it_is", "aligned"))
+    assert (before.shape, after.shape) == ((24, 32), (48, 64))
+    np.testing.assert_array_equal(after[::47, ::63], before[::23, ::31], "the corners: nothing of beyond is in them")
     bag = write_bag(tmp_path / "bag", visible=visible_topic(1), thermal=thermal_topic(1))
     matrix = ["1", "0", "7", "0", "1", "2", "0", "0", "1"]
     assert tpf(bag, tmp_path / "moved", "--align", "--homography", *matrix) == 0
     np.testing.assert_array_equal(written(tmp_path / "moved/thermal")[0][2:, 7:], images(1, 1, np.uint16)[0][:-2, :-7])
 
 
-def test_boxes_of_a_file_are_checked_against_the_pairs(tmp_path, capsys):
+def test_boxes_of_a_file_are_checked_against_the_images(tmp_path, capsys):
     bag, boxes = write_bag(tmp_path / "bag", visible=visible_topic(), thermal=thermal_topic()), tmp_path / "b.csv"
     boxes.write_text("frame,x,y,w,h,visible\n0,1,2,9,9,1\n6,1,2,9,9,1\n")
     assert tpf(bag, tmp_path / "clip", "--gt", boxes) == 2
