@@ -12,7 +12,7 @@ class TemplateRule(Generic[View]):
     only what comes back, gives the same template as fusing every confident frame, and costs a frame nothing.
     """
 
-    def __init__(self, interval: int = 50, score: float = 0.65):
+    def __init__(self, interval: int, score: float):
         self._interval = interval
         self._score = score
         self._frames = 0

@@ -26,7 +26,8 @@ from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from tpf_ros.bag_schedule import STAMPED_TYPES, open_bag, restamp, schedule, with_info_topics
+from tpf_ros.bag_schedule import STAMPED_TYPES, restamp, schedule, with_info_topics
+from tpf_ros.sources.bag import open_reader
 
 _CLASSES = {
     "Image": (Image, "image"),
@@ -89,7 +90,7 @@ def _play(node, args: argparse.Namespace, go: threading.Event, stop: threading.E
 def _create_publishers(node, bag: Path, topics: dict[str, str]) -> dict:
     """A publisher for each stream and kind in the bag, on the node's input names."""
     publishers = {}
-    with open_bag(bag) as reader:
+    with open_reader(bag) as reader:
         for connection in reader.connections:
             if connection.topic in topics and connection.msgtype in STAMPED_TYPES:
                 stream, kind = topics[connection.topic], STAMPED_TYPES[connection.msgtype]

@@ -11,10 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rosbags.highlevel import AnyReader
-
-from tpf_ros.bag_types import COMPRESSED, IMAGE, TYPES
-from tpf_ros.sources.bag import bag_files
+from tpf_ros.bag_types import COMPRESSED, IMAGE
+from tpf_ros.sources.bag import open_reader
 
 _PERIOD = 1_000_000_000  # ns, of a single visible image that is played again
 STAMPED_TYPES = {
@@ -22,11 +20,6 @@ STAMPED_TYPES = {
     COMPRESSED: "image",
     "sensor_msgs/msg/CameraInfo": "info",
 }
-
-
-def open_bag(bag: Path) -> AnyReader:
-    """A reader for a rosbag2 folder or file; sqlite bags of older releases do not carry their message definitions."""
-    return AnyReader(bag_files(bag), default_typestore=TYPES)
 
 
 def read_stamp(message: bytes) -> int:
@@ -68,7 +61,7 @@ def schedule(bag: Path, topics: dict[str, str], passes: int = 1, rate: float = 1
 
     A further pass starts one mean visible period after the last message of the one before.
     """
-    with open_bag(bag) as reader:
+    with open_reader(bag) as reader:
         chosen = [c for c in reader.connections if c.topic in topics and c.msgtype in STAMPED_TYPES]
         visible = [c for c in chosen if topics[c.topic] == "visible" and STAMPED_TYPES[c.msgtype] == "image"]
         _, begin, _ = next(reader.messages(chosen))

@@ -25,26 +25,14 @@ START_STAMP = 1_000_000_000 * 10**9  # ns
 LATEST_STAMP = 2**31 * 10**9 - 1  # ns; a stamp's seconds are an int32
 
 BOXES_TOPIC = "/ground_truth"
-STORAGES = ("mcap", "sqlite3")
 
-_INFO = "sensor_msgs/msg/CameraInfo"
 _ENCODINGS = {(3, "uint8"): "bgr8", (2, "uint8"): "mono8", (2, "uint16"): "mono16", (2, "float32"): "32FC1"}
 _JPEG = b"\xff\xd8"  # how the files begin
 
 
 @dataclass(frozen=True)
-class Intrinsics:
-    """A pinhole camera without distortion: focal lengths and principal point in pixels."""
-
-    fx: float
-    fy: float
-    cx: float
-    cy: float
-
-
-@dataclass(frozen=True)
 class Stream:
-    """What to write: the images, their topic, the frame_id, and the camera's intrinsics where they are known.
+    """What to write: the images, their topic and the frame_id.
 
     jpeg: quality 0..100 of a CompressedImage on the topic `<topic>/compressed`; images that are JPEG files already are
     taken as they are, those of 16 bits and floats stay raw. None: all are raw.
@@ -53,7 +41,6 @@ class Stream:
     source: Source
     topic: str
     frame_id: str
-    intrinsics: Intrinsics | None = None
     jpeg: int | None = None
 
 
@@ -70,8 +57,7 @@ def write_bag(
 
     stamps: ns, of each image number one for each stream; None: START_STAMP plus the first stream's own, because images
     of one number belong together. boxes: true boxes in the first stream's pixels, on BOXES_TOPIC, each with the stamp
-    of its image. storage: one of STORAGES. Where a stream has intrinsics, each image comes with a CameraInfo on the
-    `camera_info` topic beside it.
+    of its image. storage: mcap or sqlite3.
 
     SourceError names a source that cannot be read, that has no image `first`, or that ends before the others, an image
     whose size, type or stamp does not go on from the one before; rosbags' WriterError an existing `path`.
@@ -108,7 +94,7 @@ class _Output:
 
     def __init__(self, writer: Writer, stream: Stream):
         self._writer, self.stream = writer, stream
-        self._image = self._info = self._kind = None
+        self._image = self._kind = None
         self._stamp = 0
 
     def write(self, stamp: int, item: Item) -> tuple[int, int]:
@@ -136,9 +122,6 @@ class _Output:
             data = bgr.reshape(-1).view(np.uint8)
             message = TYPES.types[IMAGE](header, height, width, encoding, 0, bgr.strides[0], data)
         self._writer.write(self._image, stamp, TYPES.serialize_cdr(message, self._image.msgtype))
-        if self._info is not None:
-            message = _camera_info(header, width, height, self.stream.intrinsics)
-            self._writer.write(self._info, stamp, TYPES.serialize_cdr(message, _INFO))
         return width, height
 
     def _open(self, encoding: str) -> None:
@@ -147,9 +130,6 @@ class _Output:
             self._image = self._writer.add_connection(f"{topic}/compressed", COMPRESSED, typestore=TYPES)
         else:
             self._image = self._writer.add_connection(topic, IMAGE, typestore=TYPES)
-        if self.stream.intrinsics is not None:
-            info_topic = f"{topic.rsplit('/', 1)[0]}/camera_info"
-            self._info = self._writer.add_connection(info_topic, _INFO, typestore=TYPES)
 
     def _compress(self, header, bgr: np.ndarray, encoding: str, item: Item):
         data = item.encoded() if item.encoded is not None else b""
@@ -201,10 +181,3 @@ def _target(header, true: TrueBox, size: tuple[int, int]):
         thermal_health=kind.HEALTH_OK,
         latency=nan,
     )
-
-
-def _camera_info(header, width: int, height: int, camera: Intrinsics):
-    k = np.array([camera.fx, 0, camera.cx, 0, camera.fy, camera.cy, 0, 0, 1], dtype=np.float64)
-    p = np.hstack([k.reshape(3, 3), np.zeros((3, 1))]).ravel()
-    roi = TYPES.types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
-    return TYPES.types[_INFO](header, height, width, "plumb_bob", np.zeros(5), k, np.eye(3).ravel(), p, 0, 0, roi)

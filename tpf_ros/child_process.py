@@ -46,12 +46,12 @@ class ChildProcess:
             f"the {self.name} {what}; the end of {self.log}:\n" + "\n".join(f"  {line}" for line in lines)
         )
 
-    def stop(self, timeout: float = 15.0) -> int:
-        """SIGTERM, and SIGKILL for one that has not ended after `timeout` seconds; return the exit code."""
+    def stop(self, timeout: float = 15.0) -> None:
+        """SIGTERM, and SIGKILL for one that has not ended after `timeout` seconds."""
         if self.is_running():
             self._process.send_signal(signal.SIGTERM)
             try:
                 self._process.wait(timeout)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-        return self._process.wait()
+        self._process.wait()

@@ -72,7 +72,8 @@ class FrameBuffer:
         new = BufferedFrame(frame, visible_stamp, thermal_stamp, note, thermal_offset)
         with self._lock:
             if self._frames and new.time <= self._frames[-1].time:
-                self._clear()
+                self._frames.clear()
+                self._bytes = 0
             self._frames.append(new)
             self._bytes += new.size
             while new.time - self._frames[0].time > self._duration or (
@@ -107,16 +108,8 @@ class FrameBuffer:
         with self._lock:
             return [one for one in self._frames if one.time >= time]
 
-    def clear(self) -> None:
-        with self._lock:
-            self._clear()
-
     def __len__(self) -> int:
         return len(self._frames)
-
-    def _clear(self) -> None:
-        self._frames.clear()
-        self._bytes = 0
 
 
 def _explain(stamp: int, oldest: int, newest: int, tolerance: int) -> str:

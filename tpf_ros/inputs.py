@@ -16,9 +16,9 @@ from tpf_ros.bearings import Camera, camera_from_info
 from tpf_ros.frame_buffer import BufferedFrame, FrameBuffer
 from tpf_ros.image_decoding import decode_thermal, decode_visible
 from tpf_ros.modality_health import Health, ModalityHealth
-from tpf_ros.parameters import Settings, make_normaliser
+from tpf_ros.parameters import Settings, make_normaliser, make_synchroniser
 from tpf_ros.stamps import to_nanoseconds
-from tpf_ros.synchroniser import Pair, open_synchroniser
+from tpf_ros.synchroniser import Pair
 from tpf_ros.worker import BothHealth, Source
 
 # Newest image only: what waits in a queue is late already. Publishers of both kinds are heard.
@@ -57,7 +57,7 @@ class Inputs:
         self._settings = settings
         self._number = 0
         self._sizes: dict[str, tuple[int, int]] = {}  # of each stream's last image
-        self._start_synchroniser()
+        self.synchroniser = make_synchroniser(settings)
         self.health = ModalityHealth(settings.health)
         self._normalise = make_normaliser(settings)
         self._infos: dict[str, tuple] = {}
@@ -80,7 +80,7 @@ class Inputs:
         """Use new settings from the next message on. Counts of the pairing begin anew where its settings change."""
         old, self._settings = self._settings, settings
         if (old.sync, old.health.silent_after) != (settings.sync, settings.health.silent_after):
-            self._start_synchroniser()
+            self.synchroniser = make_synchroniser(settings)
         if old.health != settings.health:
             self.health = ModalityHealth(settings.health)
         if old.thermal != settings.thermal:
@@ -116,15 +116,6 @@ class Inputs:
         """(visible, thermal)."""
         now = time.monotonic_ns()
         return self.health.visible(now), self.health.thermal(now)
-
-    def _start_synchroniser(self) -> None:
-        sync = self._settings.sync
-        self.synchroniser = open_synchroniser(
-            sync.policy,
-            max_difference=round(sync.max_difference * 1e9),
-            thermal_offset=round(sync.thermal_offset * 1e9),
-            alone_after=round(self._settings.health.silent_after * 1e9),
-        )
 
     def _subscribe(self, stream: str, transport: str, callback: Callable) -> StreamStatistics:
         kind, topic = (CompressedImage, "image/compressed") if transport == "compressed" else (Image, "image")
@@ -203,8 +194,8 @@ class Inputs:
 
     def _on_info(self, stream: str, info: CameraInfo) -> None:
         # Cameras repeat it with every image.
-        content = (info.width, info.height, info.distortion_model, tuple(info.d), tuple(info.k), info.binning_x)
-        content += (info.binning_y, info.roi)
+        numbers = (tuple(part) for part in (info.d, info.k, info.p))
+        content = (info.width, info.height, info.distortion_model, *numbers, info.binning_x, info.binning_y, info.roi)
         if self._infos.get(stream) == content:
             return
         self._infos[stream] = content

@@ -16,19 +16,18 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.qos import QoSProfile
 
 from tpf_model.registration import Registration
-from tpf_model.runtime import TPFSession, open_session
+from tpf_model.runtime import TPFSession
 from tpf_ros.diagnostics import Outcomes, Rates, Report, input_report, pairing_report, tracker_report
 from tpf_ros.frame_buffer import FrameBuffer
 from tpf_ros.inputs import Inputs
 from tpf_ros.node_parameters import NodeParameters
-from tpf_ros.parameters import Settings, make_registration
+from tpf_ros.parameter_file import NODE
+from tpf_ros.parameters import Settings, make_registration, make_session
 from tpf_ros.provenance import provenance
 from tpf_ros.publishers import Publishers
 from tpf_ros.target_interface import TargetInterface
 from tpf_ros.target_requests import NO_IMAGE_YET, NOT_ACTIVE, STAMP_TOO_OLD, Drawn, Refused, find_target
 from tpf_ros.worker import Result, Worker
-
-NODE_NAME = "tpf_tracker"
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class TrackerNode(LifecycleNode):
     """Unconfigured it has parameters, services and diagnostics; configured a loaded model; active it tracks."""
 
     def __init__(self):
-        super().__init__(NODE_NAME)
+        super().__init__(NODE)
         self._session: TPFSession | None = None
         self._outputs: Publishers | None = None
         self._active: _Active | None = None
@@ -121,15 +120,7 @@ class TrackerNode(LifecycleNode):
         begin = time.monotonic()
         settings = self._parameter_set.settings()
         self.get_logger().info(f"loading the model, weights {settings.weights or 'as shipped'}")
-        session = open_session(
-            settings.model,
-            settings.device,
-            settings.runtime,
-            settings.weights or None,
-            settings.threads or max(1, len(os.sched_getaffinity(0)) - 1),
-            settings.scan,
-            settings.precision,
-        )
+        session = make_session(settings, settings.threads or max(1, len(os.sched_getaffinity(0)) - 1))
         self._outputs = Publishers(self, settings.fused_image.region)
         self._settings, self._session, self._problem = settings, session, ""
         info = session.info

@@ -17,15 +17,16 @@ from rclpy.validate_namespace import validate_namespace
 
 from tpf_interfaces.srv import InitTarget
 from tpf_model.timing.peak_memory import peak_memory
-from tpf_ros.bag_schedule import open_bag
 from tpf_ros.child_process import ChildFailed, ChildProcess
 from tpf_ros.command_error import CommandError
 from tpf_ros.dds_profile import image_profile
 from tpf_ros.modality_health import HealthConfig
 from tpf_ros.node_process import activate, start_node
 from tpf_ros.parameter_file import NODE
+from tpf_ros.progress import StatusLine
 from tpf_ros.recorder import Recorder
 from tpf_ros.recording import Plan, Published, Recording, Sent
+from tpf_ros.sources.bag import open_reader
 from tpf_ros.stamps import to_stamp
 
 DISCOVERY = 30.0  # s that the player and the node may take to find each other
@@ -115,7 +116,7 @@ def node_parameters(plan: Plan) -> dict[str, object]:
 
 def _transports(plan: Plan) -> dict[str, str]:
     """The node's transport parameters, by the types of the bag's topics."""
-    with open_bag(plan.bag) as reader:
+    with open_reader(plan.bag) as reader:
         types = {connection.topic: connection.msgtype for connection in reader.connections}
     return {
         f"{stream}.transport": "compressed" if types[topic].endswith("CompressedImage") else "raw"
@@ -172,7 +173,7 @@ class Player:
 def _play(plan: Plan, observer, node: ChildProcess, player: Player, recorder: Recorder) -> int:
     """Start the player and stay until nothing more comes; return how many initialisations were refused."""
     initialiser = _Initialiser(plan, observer, node, player, recorder)
-    status = _StatusLine()
+    status = StatusLine()
 
     def spin() -> None:
         observer.executor.spin_once(0.05)
@@ -188,14 +189,15 @@ def _play(plan: Plan, observer, node: ChildProcess, player: Player, recorder: Re
     while not player.ended:
         spin()
         initialiser.step()
-        status.show(player, recorder)
+        if status.is_due():
+            status.show(_line(status, player, recorder))
     quiet_since, newest = time.monotonic(), recorder.newest
     while time.monotonic() - quiet_since < DRAIN:
         spin()
         initialiser.step()
         if recorder.newest is not newest:
             quiet_since, newest = time.monotonic(), recorder.newest
-    status.finish(player, recorder)
+    status.finish(_line(status, player, recorder))
     if not initialiser.done:
         raise node.failure(f"published nothing for frame {plan.init_frame} or later, so it was not initialised")
     return initialiser.refused
@@ -246,28 +248,9 @@ class _Initialiser:
             raise self._node.failure(f"refused the target (error {response.error_code}): {response.message}")
 
 
-class _StatusLine:
-    """One line that is updated in place on a terminal; every 10 s a new one in a log file."""
-
-    def __init__(self):
-        self._terminal = sys.stderr.isatty()
-        self._period = 0.2 if self._terminal else 10.0
-        self._begin = self._shown = time.monotonic()
-
-    def show(self, player: Player, recorder: Recorder) -> None:
-        if time.monotonic() - self._shown >= self._period:
-            self._print(player, recorder)
-
-    def finish(self, player: Player, recorder: Recorder) -> None:
-        self._print(player, recorder)
-        if self._terminal:
-            print(file=sys.stderr)
-
-    def _print(self, player: Player, recorder: Recorder) -> None:
-        self._shown = time.monotonic()
-        line = f"{self._shown - self._begin:6.1f} s  sent {len(player.sent['visible'])}  results {recorder.results}"
-        if recorder.newest:
-            newest = player.timed(recorder.newest)
-            line += f"  latency {newest.latency * 1e3:.0f} ms  {newest.state} {newest.score:.2f}"
-        start, end = ("\r", "") if self._terminal else ("", "\n")
-        print(f"{start}{line:<90}", end=end, file=sys.stderr, flush=True)
+def _line(status: StatusLine, player: Player, recorder: Recorder) -> str:
+    line = f"{status.seconds:6.1f} s  sent {len(player.sent['visible'])}  results {recorder.results}"
+    if recorder.newest:
+        newest = player.timed(recorder.newest)
+        line += f"  latency {newest.latency * 1e3:.0f} ms  {newest.state} {newest.score:.2f}"
+    return line

@@ -19,16 +19,13 @@ class Mailbox(Generic[T]):
         self._woken = False
         self._closed = False
 
-    def put(self, item: T) -> bool:
-        """Store `item`, replacing one not yet taken. True if one was dropped for it. After close it is ignored."""
+    def put(self, item: T) -> None:
+        """Store `item`, replacing one not yet taken. After close it is ignored."""
         with self._ready:
-            if self._closed:
-                return False
-            dropped = bool(self._items)
-            self._dropped += dropped
-            self._items[:] = [item]
-            self._ready.notify()
-            return dropped
+            if not self._closed:
+                self._dropped += len(self._items)
+                self._items[:] = [item]
+                self._ready.notify()
 
     def take(self, timeout: float | None = None) -> T | None:
         """Remove and return the item, waiting up to `timeout` s (None: forever); None on timeout, `wake` or `close`."""

@@ -8,10 +8,8 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from tpf_ros.parameter_file import OF_ROS
 from tpf_ros.parameters import ParameterInfo, Settings, SettingsError, parameters, unknown_parameter
-
-# Overrides that belong to rclpy and to topics' quality of service.
-_FOREIGN = ("qos_overrides.", "use_sim_time", "start_type_description_service")
 
 
 class NodeParameters:
@@ -52,7 +50,7 @@ class NodeParameters:
     def _find_unknown(self) -> None:
         """rclpy ignores what nobody declares, so a typing error in a parameter file would go unseen."""
         for name in self._node._parameter_overrides:
-            if name not in self._infos and not name.startswith(_FOREIGN):
+            if name not in self._infos and not name.startswith(OF_ROS):
                 self._node.get_logger().warning(f"{unknown_parameter(name)}; it is ignored")
 
     def _check(self, changes: list[Parameter]) -> SetParametersResult:

@@ -9,14 +9,14 @@ import numpy as np
 from tpf_model.boxes import Box, validate_box
 from tpf_model.frame import Frame
 from tpf_model.registration import Registration
-from tpf_model.runtime import SessionInfo, TPFSession, open_session
+from tpf_model.runtime import SessionInfo
 from tpf_model.tracker import State, Tracker, fuse_frame
 from tpf_ros.boxes_csv import BoxRow
 from tpf_ros.modality_health import Health, ModalityHealth
-from tpf_ros.parameters import Settings, make_normaliser, make_registration
+from tpf_ros.parameters import Settings, make_normaliser, make_registration, make_session, make_synchroniser
 from tpf_ros.sources import Item, Source, SourceError
 from tpf_ros.sources.pairing import open_pairing
-from tpf_ros.synchroniser import Pair, Synchroniser, open_synchroniser
+from tpf_ros.synchroniser import Pair, Synchroniser
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,12 @@ class OfflineTracker:
             )
         frames = (visible.count if end is None else min(end + 1, visible.count)) - start
         self.total = round(frames * min(1, thermal.count / visible.count))  # about; lone images come on top
-        self._sync, self._synchroniser = settings.sync, _synchroniser(settings)
+        self._sync, self._synchroniser = settings.sync, make_synchroniser(settings)
         moments = read_moments(visible, thermal, settings, self._synchroniser)
         first = self._find_first(moments, f"frame {start} of {visible.name}", start)
         self._box = validate_box(box, first.frame.size)
         self._moments = chain([first], takewhile(lambda moment: end is None or moment.number <= end, moments))
-        self._session = _open_session(settings)
+        self._session = make_session(settings, settings.threads)
         self._tracker = Tracker(self._session, settings.tracker, registration)
         self._tracked_at = 0  # stamp of the last frame that the tracker ran on, ns
         self.info: SessionInfo = self._session.info
@@ -123,7 +123,7 @@ def read_moments(
 
     `synchroniser`: what is to pair rosbags, and count; that of the settings where None.
     """
-    arrivals, pairing = open_pairing(visible, thermal, synchroniser or _synchroniser(settings))
+    arrivals, pairing = open_pairing(visible, thermal, synchroniser or make_synchroniser(settings))
     return _moments(arrivals, pairing, settings)
 
 
@@ -159,20 +159,3 @@ def _usable(frame: Frame, visible: Health, thermal: Health) -> Frame | None:
     visible_image = frame.visible if visible in good else None
     thermal_image = frame.thermal if thermal in good else None
     return None if visible_image is None and thermal_image is None else Frame(visible_image, thermal_image, frame.size)
-
-
-def _synchroniser(settings: Settings) -> Synchroniser:
-    seconds = (settings.sync.max_difference, settings.sync.thermal_offset, settings.health.silent_after)
-    return open_synchroniser(settings.sync.policy, *(round(value * 1e9) for value in seconds))
-
-
-def _open_session(settings: Settings) -> TPFSession:
-    return open_session(
-        settings.model,
-        settings.device,
-        settings.runtime,
-        settings.weights or None,
-        settings.threads,
-        settings.scan,
-        settings.precision,
-    )

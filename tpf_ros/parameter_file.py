@@ -8,7 +8,7 @@ import yaml
 
 NODE = "tpf_tracker"
 _ANY_NAMESPACE = re.compile(r"/\*\*?$|.*\*.*/")  # names of sections for nodes in several
-_OF_ROS = ("qos_overrides.", "use_sim_time")  # parameters that rclpy itself has
+OF_ROS = ("qos_overrides.", "use_sim_time", "start_type_description_service")  # parameters that rclpy itself has
 
 
 class _Loader(yaml.SafeLoader):
@@ -48,7 +48,7 @@ def read_parameter_file(path: str | Path) -> dict:
             f"parameter file {path} is for several nodes: {', '.join(name for name, _ in sections)}; beside '/**' only "
             "the sections of one namespace are accepted"
         )
-    return {name: value for name, value in values.items() if not name.startswith(_OF_ROS)}
+    return {name: value for name, value in values.items() if not name.startswith(OF_ROS)}
 
 
 def _sections(nodes: object, above: str = "") -> Iterator[tuple[str, dict]]:

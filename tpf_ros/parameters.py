@@ -17,9 +17,10 @@ import numpy as np
 from tpf_model.config import AUTO, variant_names
 from tpf_model.normalise import ThermalNormaliser
 from tpf_model.registration import Registration
-from tpf_model.runtime import RUNTIMES
+from tpf_model.runtime import RUNTIMES, TPFSession, open_session
 from tpf_model.tracker import TrackerConfig
 from tpf_ros.modality_health import HealthConfig
+from tpf_ros.synchroniser import POLICIES, Synchroniser, open_synchroniser
 
 
 class SettingsError(ValueError):
@@ -114,7 +115,7 @@ class SyncSettings:
     policy: str = _parameter(
         "nearest",
         "Pairing of the two streams: nearest stamp (ours), or message_filters' ApproximateTimeSynchronizer.",
-        choices=("nearest", "message_filters"),
+        choices=POLICIES,
         live=False,
     )
     max_difference: float = _parameter(
@@ -352,6 +353,18 @@ def _check_policy(settings: Settings) -> None:
 def _check_registration(settings: Settings) -> None:
     Registration.homography(settings.registration.homography)
     make_registration(settings, np.eye(3), np.eye(3))
+
+
+def make_session(settings: Settings, threads: int) -> TPFSession:
+    """The session that `settings` ask for, but for `threads`; errors: see `open_session`."""
+    s = settings
+    return open_session(s.model, s.device, s.runtime, s.weights or None, threads, s.scan, s.precision)
+
+
+def make_synchroniser(settings: Settings) -> Synchroniser:
+    """The synchroniser that `settings` ask for."""
+    seconds = (settings.sync.max_difference, settings.sync.thermal_offset, settings.health.silent_after)
+    return open_synchroniser(settings.sync.policy, *(round(value * 1e9) for value in seconds))
 
 
 def make_normaliser(settings: Settings) -> ThermalNormaliser:

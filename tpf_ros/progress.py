@@ -1,34 +1,51 @@
-"""A progress line on stderr."""
+"""Progress lines on stderr."""
 
 import sys
 import time
 
 
-class Progress:
-    """Shows `done/total` and the rate while it runs: in place on a terminal, as a line every 10 s in a log file."""
+class StatusLine:
+    """One line that is updated in place on a terminal; every 10 s a new one in a log file."""
 
-    def __init__(self, total: int, unit: str = "frames"):
-        self._total, self._unit = total, unit
-        self._done = 0
+    def __init__(self):
         self._terminal = sys.stderr.isatty()
         self._period = 0.2 if self._terminal else 10.0
         self._start = self._shown = time.monotonic()
 
-    def step(self) -> None:
-        self._done += 1
-        now = time.monotonic()
-        if now - self._shown >= self._period:
-            self._show(now)
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self._start
 
-    def finish(self) -> None:
-        """Show the final count."""
-        self._show(time.monotonic())
+    def is_due(self) -> bool:
+        return time.monotonic() - self._shown >= self._period
+
+    def show(self, line: str) -> None:
+        self._shown = time.monotonic()
+        print(f"\r{line:<90}" if self._terminal else f"{line}\n", end="", file=sys.stderr, flush=True)
+
+    def finish(self, line: str) -> None:
+        """Show the last one."""
+        self.show(line)
         if self._terminal:
             print(file=sys.stderr)
 
-    def _show(self, now: float) -> None:
-        self._shown = now
-        rate = self._done / max(now - self._start, 1e-9)
-        line = f"{self._done}/{self._total} {self._unit}, {rate:.1f} {self._unit}/s"
-        line = f"\r{line:<60}" if self._terminal else f"{line}\n"
-        print(line, end="", file=sys.stderr, flush=True)
+
+class Progress:
+    """Shows `done/total` frames and the rate while it runs."""
+
+    def __init__(self, total: int):
+        self._total, self._done, self._status = total, 0, StatusLine()
+
+    def step(self) -> None:
+        self._done += 1
+        if self._status.is_due():
+            self._status.show(self._line())
+
+    def finish(self) -> None:
+        """Show the final count."""
+        self._status.finish(self._line())
+
+    def _line(self) -> str:
+        rate = self._done / max(self._status.seconds, 1e-9)
+        return f"{self._done}/{self._total} frames, {rate:.1f} frames/s"

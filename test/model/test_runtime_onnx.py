@@ -100,7 +100,7 @@ def test_another_network_is_found_out(eager, labelled):
     assert len(broken.above(LIMITS["int8"])) == len(astuple(broken)), "what is not a number is above every limit"
 
 
-def test_a_target_is_tracked_to_the_same_boxes_through_a_change_of_the_template(eager, network):
+def test_a_target_is_tracked_to_the_same_boxes_through_a_change_of_the_template(eager):
     onnx_session = open_session("tiny", "cpu", "onnx", precision="float32", threads=torch.get_num_threads())
     truth = read_ground_truth(CLIP / "A.csv")
     start = min(truth)

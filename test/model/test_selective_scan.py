@@ -221,7 +221,7 @@ with torch.no_grad():
     assert f"ScanBackendError: scan 'triton' cannot run: {reason}" in last and "'auto' or 'blocked' can" in last
 
 
-def test_auto_keeps_float64(caplog):
+def test_auto_keeps_float64():
     inputs = operands(dtype=torch.float64)
     assert error(selective_scan(*inputs), selective_scan(*inputs, backend="reference")) < 1e-12
 

@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
 
-from tpf_ros.bag_writer import START_STAMP, Intrinsics, Stream, write_bag
+from tpf_ros.bag_writer import START_STAMP, Stream, write_bag
 from tpf_ros.sources import SourceError, open_source
 
 CLIP = Path(__file__).parents[1] / "data/0117_1620"
 
 
-def stream(name: str, source=None, **options) -> Stream:
+def stream(name: str, source=None) -> Stream:
     source = source or open_source(str(CLIP / f"{name}.mp4"), name)
-    return Stream(source, f"/{name}/image", f"{name}_camera", **options)
+    return Stream(source, f"/{name}/image", f"{name}_camera")
 
 
 def test_the_bag_holds_the_videos_pixels_and_stamps(tmp_path):
@@ -32,18 +32,6 @@ def test_the_bag_holds_the_videos_pixels_and_stamps(tmp_path):
             expected = item.load()
             expected = expected[..., ::-1] if name == "visible" else expected[..., None]
             np.testing.assert_array_equal(pixels, expected)
-
-
-def test_camera_info_is_written_where_the_intrinsics_are_known(tmp_path):
-    streams = [stream("visible", intrinsics=Intrinsics(500, 510, 320, 240)), stream("thermal")]
-    write_bag(tmp_path / "bag", streams, last=0)
-    with AnyReader([tmp_path / "bag"]) as reader:
-        infos = [
-            reader.deserialize(raw, c.msgtype) for c, _, raw in reader.messages() if c.topic.endswith("camera_info")
-        ]
-    assert len(infos) == 1
-    assert (infos[0].width, infos[0].height) == (640, 480)
-    assert infos[0].k.tolist() == [500, 0, 320, 0, 510, 240, 0, 0, 1]
 
 
 def test_a_source_that_ends_early_is_named(tmp_path):

@@ -175,7 +175,7 @@ def test_rows_of_two_machines_become_one_table(tmp_path, capsys):
     assert "no GPU" not in capsys.readouterr().out
 
 
-def test_what_breaks_one_row_leaves_the_others_and_fails(monkeypatch, tmp_path, capsys):
+def test_what_breaks_one_row_leaves_the_others_and_fails(monkeypatch, tmp_path):
     broken, fine = (Target(f"cpu.{name}", name, "x", ">=", 1) for name in ("broken", "fine"))
     experiments = (
         suite.Experiment((broken,), lambda conditions: {}["nothing"]),

@@ -1,10 +1,12 @@
 """Starting, failing to start, and ending, in every state."""
 
+import math
 import signal
 from pathlib import Path
 
 import pytest
 from rclpy.qos import ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo
 
 from tpf_interfaces.srv import InitTarget
 
@@ -98,6 +100,30 @@ def test_a_failed_configure_leaves_no_publisher_behind(start_tracker):
     assert "maybe" in refusal(tracker)
     tracker.until(lambda: "maybe" in tracker.levels.get("tracker", ("", ""))[1], "no error in the diagnostics")
     assert tracker.node.count_publishers(f"{tracker.namespace}/tpf_tracker/target") == 0
+
+
+def test_bearings_of_rectified_images_are_by_their_projection_matrix(start_tracker):
+    tracker = start_tracker({"visible.rectified": True, "tracker.coast_score": 0.0})
+    tracker.wait_for_state("active")
+    info = CameraInfo(width=320, height=240, distortion_model="plumb_bob", d=[-0.3, 0.0, 0.0, 0.0, 0.0])
+    info.k = [300.0, 0.0, 159.5, 0.0, 300.0, 119.5, 0.0, 0.0, 1.0]
+
+    def send():
+        tracker.publish("visible/camera_info", info)
+        tracker.send_pair()
+
+    def right():
+        last = tracker.targets[-1]
+        wanted = (last.x + last.width / 2 - 140) / focal if focal else math.nan
+        return last.id == response.id and last.bearing_x == pytest.approx(wanted, nan_ok=True)
+
+    tracker.show()
+    response = tracker.init(BOX)
+    focal = 0  # P is not given: not calibrated
+    tracker.pump(right, "K counts", send)
+    for focal in (250.0, 200.0):  # a new calibration may differ in P alone
+        info.p = [focal, 0.0, 139.5, 0.0, 0.0, focal, 119.5, 0.0, 0.0, 0.0, 1.0, 0.0]
+        tracker.pump(right, "P does not count", send)
 
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)

@@ -106,7 +106,7 @@ def test_the_table_shows_mean_and_spread():
     assert table(rows).splitlines()[2] == "| pfa | 55.0 ± 7.1 | 50.0 ± 0.0 | 25.0 ± 0.0 | 100.0 ± 0.0 | 2 |"
 
 
-def test_a_plan_that_cannot_work_says_why(tmp_path, capfd):
+def test_a_plan_that_cannot_work_says_why(tmp_path):
     plan = tmp_path / "plan.yaml"
     for change, message in (("pfa: {mad: true}", "mad"), ("pfa: {finetun: []}", "'finetun'.*'finetune'")):
         plan.write_text(f"folder: x\nclips: [y]\nvariants:\n  {change}\nfinetune: {{data: {{root: z}}}}\n")

@@ -159,7 +159,7 @@ def test_a_setting_without_effect_is_refused(plan, override, told):
         plan(override)
 
 
-def test_the_sampling_and_the_augmentation_are_those_of_the_configuration(plan, tmp_path, monkeypatch):
+def test_the_sampling_and_the_augmentation_are_those_of_the_configuration(plan, monkeypatch):
     made = []
     source = MADSource.__init__
     monkeypatch.setattr(MADSource, "__init__", lambda self, *args: made.append(args[1:]) or source(self, *args))

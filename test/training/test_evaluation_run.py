@@ -202,7 +202,7 @@ def test_another_process_gives_the_same_scores(walk, random_weights):
     [
         (["--model=small"], "give --clips or --single"),
         (["--clips={walk}"], "give --model, --weights or --peer"),
-        (["--clips={walk}", "--clips={walk}", "--model=small"], "walk/A is given twice"),
+        (["--clips={walk}", "--clips={walk}", "--model=small"], "two targets are called 'walk/A'"),
         (["--clips={walk}", "--weights=a={root}/none.safetensors"], "a: weights file .*none.safetensors does not"),
         (["--clips={walk}", "--weights=small=f", "--model=small"], "two trackers are called 'small'"),
         (["--clips={root}/nowhere", "--model=small"], "nowhere: no clips"),

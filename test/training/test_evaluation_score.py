@@ -201,7 +201,7 @@ def test_results_of_two_trackers_in_a_folder_are_not_taken_for_one(truth, result
     assert score(capsys, *arguments[:-1], results)[0] == 0
 
 
-def test_results_that_are_given_again_are_added(truth, results, tmp_path, capsys):
+def test_results_that_are_given_again_are_added(truth, results, capsys):
     again = "--results", f"first={results}", "--results", f"second={results}"
     status, shown, _ = score(capsys, "--dataset", "rgbt210", "--gt", truth, *again)
     assert status == 0 and "first" in shown and "second" in shown

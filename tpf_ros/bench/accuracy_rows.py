@@ -17,6 +17,7 @@ from tpf_ros.bench.sessions import INT8, open_here
 from tpf_ros.ground_truth import overlaps_of, read_ground_truth
 from tpf_ros.offline import OfflineTracker
 from tpf_ros.parameters import Settings
+from tpf_ros.scores import THRESHOLDS
 from tpf_ros.sources import open_source
 
 INT8_SR = tuple(
@@ -25,7 +26,6 @@ INT8_SR = tuple(
 )
 _EXACT = {"runtime": "eager", "precision": "float32"}  # with the compiled scan: a fraction of the time, the same boxes
 _EVERY, _FRAMES = 60, 100  # a start in every so many frames, for so many frames
-_THRESHOLDS = np.linspace(0, 1, 21)  # SR: the mean over them of the share of frames with a greater IoU
 
 
 def measure(conditions: Conditions) -> Results:
@@ -70,5 +70,5 @@ def _rate(box_file: Path, settings: Settings, truth: dict[int, Box], start: int)
 
 
 def success_rate(overlaps: list[float]) -> float:
-    """SR in percent, of each frame's IoU."""
-    return 100 * float((np.array(overlaps)[:, None] > _THRESHOLDS).mean())
+    """SR in percent, of each frame's IoU: the mean over the thresholds of the share of frames with a greater one."""
+    return 100 * float((np.array(overlaps)[:, None] > THRESHOLDS).mean())

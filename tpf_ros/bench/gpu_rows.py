@@ -50,12 +50,12 @@ _RUNTIME = "cuda_graph"
 def measure_adapter(conditions: Conditions) -> Results:
     """At full resolution: 256 x 256 pixels, one token a pixel; each candidate as a CUDA graph, as a frame is one."""
     device = conditions.gpu()
-    calls, missing = {"ours": adapter_call(1, _OURS, device)}, None
+    calls, missing = {"ours": adapter_call(_OURS, device)}, None
     try:
-        calls["mamba"] = adapter_call(1, "mamba", device)
+        calls["mamba"] = adapter_call("mamba", device)
     except NotMeasured as reason:
         missing = reason
-    calls["compiled"] = adapter_call(1, "blocked", device, compiled=True)
+    calls["compiled"] = adapter_call("blocked", device, compiled=True)
     times = time_side_by_side(calls, device, conditions.seconds, conditions.rounds)
     parts = {f"{name} (ms)": 1e3 * times.spread(name).median for name in calls}
     name = torch.cuda.get_device_name(device)

@@ -68,19 +68,17 @@ def encoder_call(session: TPFSession) -> Callable[[], object]:
     return lambda: session.predict(prepared, prepared, search)
 
 
-def adapter_call(
-    token_stride: int, scan: str, device: torch.device | str, compiled: bool = False
-) -> Callable[[], object]:
-    """Fuse a search crop that is on the device already, `compiled` by torch.compile or not; on a GPU as a CUDA graph:
-    launched one by one, the kernels would be waiting for the CPU.
+def adapter_call(scan: str, device: torch.device | str, compiled: bool = False) -> Callable[[], object]:
+    """Fuse, a token a pixel, a search crop that is on the device already, `compiled` by torch.compile or not.
 
-    NotMeasured where the scan's backend cannot run there.
+    On a GPU as a CUDA graph: launched one by one, the kernels would be waiting for the CPU. NotMeasured where
+    the scan's backend cannot run there.
     """
     try:
         resolve_backend(scan, device)
     except ValueError as error:
         raise NotMeasured(str(error)) from error
-    adapter = PixelFusionAdapter(token_stride, scan).eval().to(device)
+    adapter = PixelFusionAdapter(scan=scan).eval().to(device)
     adapter = torch.compile(adapter) if compiled else adapter
     visible, thermal = torch.rand(2, 1, 3, SEARCH_SIZE, SEARCH_SIZE, device=device)
     call = full_float32()(torch.inference_mode()(functools.partial(adapter, visible, thermal)))

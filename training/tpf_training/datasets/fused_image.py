@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tpf_training.datasets.image_file import read_image
 from tpf_training.datasets.record import DatasetError
-from tpf_training.datasets.rgbt_pairs import read_image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 SET = "{set}"

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from tpf_training.datasets.name_list import read_names
 from tpf_training.datasets.record import DatasetError
 
 # Aligned clips with boxes that are kept for development evaluation.
@@ -16,10 +17,7 @@ def is_held_out(name: str) -> bool:
 
 def evaluation_names(list_file: Path) -> frozenset[str]:
     """Names in a list of evaluation clips, one a line; DatasetError where the list is missing or empty."""
-    try:
-        names = frozenset(line.strip() for line in list_file.read_text().splitlines() if line.strip())
-    except OSError as error:
-        raise DatasetError(f"{list_file}: cannot read the list of evaluation clips: {error.strerror}") from error
+    names = frozenset(read_names(list_file))
     if not names:
         raise DatasetError(f"{list_file}: the list of evaluation clips is empty")
     return names

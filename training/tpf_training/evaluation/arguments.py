@@ -41,9 +41,9 @@ def named_models(args: argparse.Namespace) -> list[NamedModel]:
     return models + [NamedModel(name, AUTO, file) for name, file in args.weights]
 
 
-def add_files(group: argparse._ActionsContainer, kinds: tuple[str, ...] = ("json", "csv", "markdown")) -> None:
+def add_files(group: argparse._ActionsContainer) -> None:
     """`--json`, `--csv` and `--markdown`, for `check_folders`."""
-    for kind in kinds:
+    for kind in ("json", "csv", "markdown"):
         group.add_argument(f"--{kind}", type=Path, metavar="FILE", help="write the numbers there")
 
 

@@ -76,8 +76,8 @@ def _precision(name: str) -> Curve:
     return Curve(name, "errors", "<=", tuple(precision.THRESHOLDS.tolist()), precision.REPORTED)
 
 
-def _normalised_precision(name: str, thresholds: np.ndarray = precision.NORMALISED_THRESHOLDS) -> Curve:
-    return Curve(name, "normalised_errors", "<=", tuple(thresholds.tolist()), precision.REPORTED)
+def _normalised_precision(thresholds: np.ndarray = precision.NORMALISED_THRESHOLDS) -> Curve:
+    return Curve("NPR", "normalised_errors", "<=", tuple(thresholds.tolist()), precision.REPORTED)
 
 
 def _normalised_precision_area(thresholds: np.ndarray = precision.NORMALISED_THRESHOLDS) -> Curve:
@@ -89,11 +89,11 @@ def _success(name: str, thresholds: np.ndarray = success.THRESHOLDS, score: str 
     return Curve(name, "overlaps", ">", tuple(thresholds.tolist()), score)
 
 
-_OUR_CURVES = (_precision("PR"), _normalised_precision("NPR"), _success("SR"))
-_LASHER_CURVES = (_precision("PR"), _normalised_precision("NPR"), _normalised_precision_area(), _success("SR"))
+_OUR_CURVES = (_precision("PR"), _normalised_precision(), _success("SR"))
+_LASHER_CURVES = (_precision("PR"), _normalised_precision(), _normalised_precision_area(), _success("SR"))
 _LASHER_MATLAB_CURVES = (
     _precision("PR"),
-    _normalised_precision("NPR", np.arange(51) / 100),
+    _normalised_precision(np.arange(51) / 100),
     _normalised_precision_area(np.arange(51) / 100),
     _success("SR", _matlab_line(20)),
 )

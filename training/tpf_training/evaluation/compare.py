@@ -111,10 +111,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _checked(sequences: list[VideoSequence], args: argparse.Namespace) -> list[VideoSequence]:
-    names = [sequence.name for sequence in sequences]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice:
-        raise EvaluationError(f"{twice} is given twice")
+    check_unique([sequence.name for sequence in sequences], "targets")
     sequences = [sequence.stepped(args.step) for sequence in sequences]
     if args.start_every:
         sequences = [start for sequence in sequences for start in sequence.anchored(args.start_every)]

@@ -20,7 +20,7 @@ def feature_map(tokens: Tensor, inside: np.ndarray, kind: str, size: int) -> np.
     cells = round(len(tokens) ** 0.5)
     if kind == "mean":
         return heat_map(_stretched(np.abs(tokens).mean(axis=1), inside).reshape(cells, cells), size)
-    colours = _stretched(_principal_components(tokens, inside, 3), inside).reshape(cells, cells, 3)
+    colours = _stretched(_principal_components(tokens, inside), inside).reshape(cells, cells, 3)
     return _enlarged((colours * 255).round().astype(np.uint8), size)
 
 
@@ -29,10 +29,10 @@ def heat_map(values: np.ndarray, size: int) -> np.ndarray:
     return _enlarged(matplotlib.colormaps["viridis"](values, bytes=True)[..., :3], size)
 
 
-def _principal_components(tokens: np.ndarray, inside: np.ndarray, count: int) -> np.ndarray:
-    """(L, C) -> (L, count), the strongest first. A component's sign is free: its largest loading is made positive."""
+def _principal_components(tokens: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """(L, C) -> (L, 3), the strongest first. A component's sign is free: its largest loading is made positive."""
     middle = tokens[inside].mean(axis=0)
-    directions = np.linalg.svd(tokens[inside] - middle, full_matrices=False)[2][:count]
+    directions = np.linalg.svd(tokens[inside] - middle, full_matrices=False)[2][:3]
     largest = np.abs(directions).argmax(axis=1)
     return (tokens - middle) @ (directions * np.sign(directions[np.arange(len(directions)), largest])[:, None]).T
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from tpf_training.datasets.name_list import read_names
 from tpf_training.datasets.record import DatasetError
 from tpf_training.evaluation.benchmarks import Benchmark, TruthLayout
 from tpf_training.evaluation.number_lines import read_number_lines
-from tpf_training.evaluation.sequence_list import beside, by_name, choose_sequences, list_names
+from tpf_training.evaluation.sequence_list import beside, by_name, choose_sequences
 from tpf_training.evaluation.sequences import Opener, find_openers
 
 DEPTH = 3  # <split>/<group>/<sequence>
@@ -94,7 +95,7 @@ def read_attributes(root: Path, layout: TruthLayout | None, names: list[str]) ->
 
 
 def _listed_attributes(folder: Path, layout: TruthLayout, names: list[str]) -> dict[str, list[str]]:
-    lines = list_names(folder / "SequencesName.txt")
+    lines = read_names(folder / "SequencesName.txt")
     wanted, attributes = set(names), {}
     for attribute in layout.attributes:
         file = folder / f"{attribute}.txt"

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
+from tpf_training.datasets.name_list import read_names
 from tpf_training.datasets.record import DatasetError
 
 ALL = "all"
@@ -24,7 +25,7 @@ def choose_sequences(
         list_file = next((path for path in (beside(root, name) for name in tests) if path), None)
     if list_file is None:
         return found, "all"
-    names = list_names(list_file)
+    names = read_names(list_file)
     if not names:
         raise DatasetError(f"{list_file}: names no sequences")
     for name in names:
@@ -48,11 +49,3 @@ def by_name(entries: Iterable[tuple[str, T]], root: Path) -> dict[str, T]:
 def beside(root: Path, name: str) -> Path | None:
     """The file or folder `name` in `root` or beside it, where there is one."""
     return next((path for path in (root / name, root.parent / name) if path.exists()), None)
-
-
-def list_names(list_file: Path) -> list[str]:
-    """The lines of `list_file` that are not empty; DatasetError where it cannot be read."""
-    try:
-        return [line.strip() for line in list_file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{list_file}: cannot be read: {getattr(error, 'strerror', None) or error}") from error

@@ -40,7 +40,7 @@ class TPFTracker:
     step: each frame is so many of the usual `FRAME_TIME` after the one before.
     """
 
-    def __init__(self, session: TPFSession, config: TrackerConfig = TrackerConfig(), step: int = 1):
+    def __init__(self, session: TPFSession, config: TrackerConfig, step: int):
         self.info = session.info
         self._tracker = Tracker(session, config)
         self._seconds = step * FRAME_TIME
