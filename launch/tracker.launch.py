@@ -59,6 +59,7 @@ def _actions(context):
         namespace=given["namespace"],
         parameters=_parameters(given),
         remappings=_remappings(given),
+        additional_env=image_profile(),  # its debug image would fill the segment that ~/target takes, too
         output="screen",
     )
     actions = [tracker]

@@ -23,17 +23,20 @@ _STUCK = 5.0  # s that one pass may take before it is an error
 
 
 class Outcomes:
-    """What was published lately. Added to in the worker's thread, read in the executor's."""
+    """What was published lately, of the present target. Added to in the worker's thread, read in the executor's."""
 
     def __init__(self):
         self._latencies: deque[float] = deque(maxlen=_WINDOW)
         self._sync_errors: deque[float] = deque(maxlen=_WINDOW)
-        self.id = 0  # of the target
+        self.id, self._tracking = 0, False  # of the target
         self.published_at: float | None = None  # time.monotonic()
 
     def add(self, result: Result, latency: float) -> None:
         """latency: s from the stamp to publication."""
-        self.id, self.published_at = result.id, time.monotonic()
+        tracking = result.state is not State.IDLE
+        if (result.id, tracking) != (self.id, self._tracking):
+            self._latencies.clear()  # without a target a frame takes no time
+        self.id, self._tracking, self.published_at = result.id, tracking, time.monotonic()
         if result.stale:
             return
         if math.isfinite(latency):
@@ -97,11 +100,14 @@ def input_report(name: str, statistics: StreamStatistics, health: Health, rates:
     }
     values.update({f"{name} bad: {reason}": str(count) for reason, count in statistics.bad.items()})
     report = Report(name, values)
-    if rates.rate(f"{name} bad", bad) > 0:
+    bad_come = rates.rate(f"{name} bad", bad) > 0
+    if bad_come:
         report.complain(DiagnosticStatus.WARN, "bad messages are dropped; see the reasons below")
     if health == Health.SILENT:
         report.level = DiagnosticStatus.OK  # says more than the messages before
-        report.complain(DiagnosticStatus.WARN, f"no images on {statistics.topic}")
+        what = f"images on {statistics.topic}"
+        what = f"usable {what}: {statistics.last_bad}" if bad_come else what
+        report.complain(DiagnosticStatus.WARN, f"no {what}")
     elif health != Health.OK:
         report.complain(DiagnosticStatus.WARN, f"images are {health.name.lower()}, they are not used")
     return report

@@ -34,6 +34,7 @@ class StreamStatistics:
     topic: str
     received: int = 0
     bad: Counter = field(default_factory=Counter)  # by reason
+    last_bad: str = ""  # the newest one's reason
     last: int | None = None  # time.monotonic_ns() of the newest message
     frame_id: str = ""  # its frame_id
 
@@ -162,6 +163,7 @@ class Inputs:
             self._calibration_changed()
 
     def _refuse(self, statistics: StreamStatistics, reason: str) -> None:
+        statistics.last_bad = reason
         if reason not in statistics.bad and len(statistics.bad) >= _REASONS:
             reason = "other reasons"
         statistics.bad[reason] += 1

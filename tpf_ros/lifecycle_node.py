@@ -131,7 +131,7 @@ class TrackerNode(LifecycleNode):
 
     def _activate(self) -> None:
         settings, outcomes = self._settings, Outcomes()
-        buffer = FrameBuffer(round(settings.buffer.duration * 1e9))
+        buffer = FrameBuffer(round(settings.buffer.duration * 1e9), settings.buffer.memory * 1_000_000)
         self._outputs.camera = None
         worker = Worker(
             self._session,

@@ -23,11 +23,11 @@ from tpf_ros.dds_profile import image_profile
 from tpf_ros.modality_health import HealthConfig
 from tpf_ros.node_process import activate, start_node
 from tpf_ros.parameter_file import NODE
-from tpf_ros.progress import StatusLine
 from tpf_ros.recorder import Recorder
 from tpf_ros.recording import Plan, Published, Recording, Sent
 from tpf_ros.sources.bag import open_reader
 from tpf_ros.stamps import to_stamp
+from tpf_ros.status_line import StatusLine
 
 DISCOVERY = 30.0  # s that the player and the node may take to find each other
 DRAIN = 2.0  # s without a result after which none is expected any more
@@ -173,7 +173,7 @@ class Player:
 def _play(plan: Plan, observer, node: ChildProcess, player: Player, recorder: Recorder) -> int:
     """Start the player and stay until nothing more comes; return how many initialisations were refused."""
     initialiser = _Initialiser(plan, observer, node, player, recorder)
-    status = StatusLine()
+    status = StatusLine(lambda seconds: _status(seconds, player, recorder))
 
     def spin() -> None:
         observer.executor.spin_once(0.05)
@@ -189,15 +189,14 @@ def _play(plan: Plan, observer, node: ChildProcess, player: Player, recorder: Re
     while not player.ended:
         spin()
         initialiser.step()
-        if status.is_due():
-            status.show(_line(status, player, recorder))
+        status.show()
     quiet_since, newest = time.monotonic(), recorder.newest
     while time.monotonic() - quiet_since < DRAIN:
         spin()
         initialiser.step()
         if recorder.newest is not newest:
             quiet_since, newest = time.monotonic(), recorder.newest
-    status.finish(_line(status, player, recorder))
+    status.show(last=True)
     if not initialiser.done:
         raise node.failure(f"published nothing for frame {plan.init_frame} or later, so it was not initialised")
     return initialiser.refused
@@ -248,8 +247,8 @@ class _Initialiser:
             raise self._node.failure(f"refused the target (error {response.error_code}): {response.message}")
 
 
-def _line(status: StatusLine, player: Player, recorder: Recorder) -> str:
-    line = f"{status.seconds:6.1f} s  sent {len(player.sent['visible'])}  results {recorder.results}"
+def _status(seconds: float, player: Player, recorder: Recorder) -> str:
+    line = f"{seconds:6.1f} s  sent {len(player.sent['visible'])}  results {recorder.results}"
     if recorder.newest:
         newest = player.timed(recorder.newest)
         line += f"  latency {newest.latency * 1e3:.0f} ms  {newest.state} {newest.score:.2f}"

@@ -171,9 +171,17 @@ class OutputSettings:
 @dataclass(frozen=True)
 class BufferSettings:
     duration: float = _parameter(
-        3.0, "How far back ~/init can reach, s; at most 256 MB of images (200 pairs of 640x512) are kept.",
+        3.0,
+        "How far back ~/init can reach, s, as long as buffer.memory holds the images.",
         low=0.1,
         high=30.0,
+        live=False,
+    )
+    memory: int = _parameter(
+        256,
+        "What the images for that may take, MB: 195 pairs of 640x512, 39 of 1920x1080 with 640x512.",
+        low=1,
+        high=100_000,
         live=False,
     )
 

@@ -11,8 +11,8 @@ from tpf_ros.boxes_csv import BoxesWriter, BoxRow, format_stamp
 from tpf_ros.command_error import INTERRUPTED, CommandError
 from tpf_ros.drawing import draw_pair, draw_true_box
 from tpf_ros.offline import OfflineTracker
-from tpf_ros.progress import Progress
 from tpf_ros.sources import SourceError
+from tpf_ros.status_line import StatusLine
 from tpf_ros.video_writer import VideoWriter
 
 Path = str | os.PathLike
@@ -42,7 +42,7 @@ def track_to_files(
     it ends early.
     """
     tracked, truth = Tracked(), truth or {}
-    progress = Progress(tracker.total)
+    status = StatusLine(lambda seconds: _status(len(tracked.rows), tracker.total, seconds))
     try:
         with ExitStack() as outputs:
             writer = outputs.enter_context(BoxesWriter(boxes))
@@ -64,15 +64,19 @@ def track_to_files(
                     whole.write(tracker.fuse(moment.frame), moment.item.arrival_ns)
                 cameras = ("visible", "thermal")
                 tracked.missing.update(name for name in cameras if getattr(moment.usable, name, None) is None)
-                progress.step()
+                status.show()
                 begin = time.perf_counter()
     except (SourceError, OSError) as error:
         raise CommandError(f"{error}; {_kept(tracked.rows, boxes)}") from error
     except KeyboardInterrupt:
         raise CommandError(f"interrupted; {_kept(tracked.rows, boxes)}", INTERRUPTED) from None
     finally:
-        progress.finish()
+        status.show(last=True)
     return tracked
+
+
+def _status(done: int, total: int, seconds: float) -> str:
+    return f"{done}/{total} frames, {done / max(seconds, 1e-9):.1f} frames/s"
 
 
 def _kept(rows: list[BoxRow], path: Path) -> str:

@@ -24,6 +24,7 @@ _CATCH_UP_SPEED = 2  # seconds of video per second, after an initialisation in t
 _REMEMBERED_REGIONS = 512
 
 BothHealth = tuple[Health, Health]  # visible, thermal
+_BOTH_SILENT: BothHealth = (Health.SILENT, Health.SILENT)
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,13 @@ class Worker:
             self._requests[kind] = action
         self._mailbox.wake()
 
+    def _meet(self, kind: str) -> None:
+        """Do what was last requested of that kind, if anything was."""
+        with self._lock:
+            action = self._requests.pop(kind, None)
+        if action is not None:
+            action()
+
     def _run(self) -> None:
         while True:
             seen = self._mailbox.take(self._timeout)
@@ -154,11 +162,8 @@ class Worker:
             self.busy_since = None
 
     def _step(self, seen: BufferedFrame | None) -> None:
-        with self._lock:
-            requests, self._requests = self._requests, {}
-        for kind in ("settings", "target"):  # an initialisation may fail, and takes the newest settings
-            if kind in requests:
-                requests[kind]()
+        self._meet("settings")  # first, for an initialisation takes the newest, and may fail
+        self._meet("target")
         forgotten = self.state is not State.IDLE and not self._has_target()
         if seen is not None and seen.note.number > self._newest:  # else catching up has been there
             self._process(seen)
@@ -175,27 +180,37 @@ class Worker:
         self._box = None
 
     def _init(self, seen: BufferedFrame, box: Box, target_id: int) -> None:
-        begin = self._look_at(seen)
+        begin, newest = self._look_at(seen), self._buffer.find(0).time
         self._reset()
         self._id = target_id
         # The box says that the operator sees something there, whatever the health.
         frame = self._usable(seen) or seen.frame
         estimate = self._tracker.init(frame, box)
         self._tracked, self._tracked_at = frame, seen.time
-        self._emit(estimate.state, frame, estimate)
-        self._catch_up(seen, time.monotonic() - begin)
+        if self._health() == _BOTH_SILENT:  # the frame may be of any time ago
+            self._box = estimate.box
+            self._emit_stale()
+        else:
+            self._emit(estimate.state, frame, estimate)
+        self._catch_up(seen, begin, newest)
 
-    def _catch_up(self, seen: BufferedFrame, spent: float) -> None:
-        """Follow the target from a past frame to the newest, by steps of twice the time that the last step took."""
+    def _catch_up(self, seen: BufferedFrame, begin: float, newest: int) -> None:
+        """Follow the target from a past frame to the newest, by steps of twice the time that the last step took.
+
+        begin, newest: when the last step began, and the time of the newest frame then: stamps may run faster than time.
+        """
         while not self._mailbox.closed and "target" not in self._requests:
+            self._meet("settings")
             rest = [one for one in self._buffer.since(seen.time) if one.note.number > seen.note.number]
             if not rest:
                 return
-            due = seen.time + int(_CATCH_UP_SPEED * spent * 1e9)
+            spent = max(int((time.monotonic() - begin) * 1e9), rest[-1].time - newest)
+            due = seen.time + _CATCH_UP_SPEED * spent
+            if due >= rest[-1].time and rest[-1].note.number > self._newest:
+                return  # it is in the mailbox, or will be
+            begin, newest = time.monotonic(), rest[-1].time
             seen = next((one for one in rest if one.time >= due), rest[-1])
-            begin = time.monotonic()
             self._process(seen)
-            spent = time.monotonic() - begin
 
     def _process(self, seen: BufferedFrame) -> None:
         self._look_at(seen)
@@ -244,7 +259,7 @@ class Worker:
         """No frame came: the target is not seen. Where both cameras are silent nothing can see it."""
         if not self._has_target():
             state = State.IDLE
-        elif self._health() == (Health.SILENT, Health.SILENT):
+        elif self._health() == _BOTH_SILENT:
             state = State.ERROR
         else:
             state = State.COASTING if self.state is State.TRACKING else self.state

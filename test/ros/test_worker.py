@@ -4,6 +4,7 @@ import itertools
 import threading
 import time
 from collections import deque
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ class Gate:
     def __init__(self, session):
         self._session = session
         self.open, self.entered, self.broken = threading.Event(), threading.Semaphore(0), False
-        self.first_look_fails = False
+        self.first_look_fails, self.delay = False, 0.0
         self.filters = []
         self.open.set()
 
@@ -49,6 +50,7 @@ class Gate:
         return getattr(self._session, name)
 
     def locate(self, *arguments):
+        time.sleep(self.delay)
         if not isinstance(arguments[-1], Appearance):
             if self.first_look_fails:
                 raise RuntimeError("out of memory")
@@ -181,6 +183,55 @@ def test_catching_up_takes_longer_steps_the_slower_the_model_is(bench):
     slow = bench.wait(lambda result: not result.stale)
     after = bench.wait(lambda result: not result.stale)
     assert after.seen.stamp - slow.seen.stamp >= 20 * PERIOD
+
+
+@contextmanager
+def cameras(bench, interval):
+    """Frames whose stamps are PERIOD apart, one every so many seconds."""
+    stop = threading.Event()
+
+    def feed():
+        while not stop.wait(interval):
+            bench.add()
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    yield
+    stop.set()
+    feeder.join()
+
+
+def test_a_model_that_is_slower_than_the_cameras_takes_new_settings(bench):
+    bench.track()
+    bench.gate.delay = 4 * PERIOD * 1e-9
+    with cameras(bench, PERIOD * 1e-9):
+        bench.worker.init(bench.buffer.find(0), BOX, 2)
+        bench.wait(lambda result: result.id == 2)
+        time.sleep(1)
+        bench.worker.apply(unbelieving(0), Registration.identity())
+        bench.wait(lambda result: result.state is State.LOST)
+
+
+def test_where_stamps_run_faster_than_time_a_new_target_does_not_stay_behind(bench):
+    bench.track()
+    bench.gate.delay = 0.02
+    with cameras(bench, PERIOD * 1e-9 / 6):
+        bench.worker.init(bench.buffer.find(0), BOX, 2)
+        bench.wait(lambda result: result.id == 2)
+        time.sleep(3)
+        bench.results.clear()
+        newest = bench.wait(lambda result: not result.stale).seen.time
+        assert bench.buffer.find(0).time - newest < 3 * 10**9
+
+
+def test_a_target_that_is_given_while_both_cameras_are_silent_is_not_seen(bench):
+    bench.track()
+    bench.health = (Health.SILENT, Health.SILENT)
+    bench.worker.init(bench.buffer.find(0), BOX, 2)
+    given = bench.wait(lambda result: result.id == 2)
+    assert (given.state, given.box, given.score, given.health) == (State.ERROR, BOX, 0, bench.health)
+    bench.health = GOOD
+    assert bench.wait_for(bench.add()).state is State.TRACKING
 
 
 def test_the_last_of_several_requests_counts(bench):

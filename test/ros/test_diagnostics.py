@@ -1,0 +1,44 @@
+"""What the diagnostics say of a camera's messages, and of how old results are."""
+
+import math
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from tpf_model.registration import Registration
+from tpf_model.tracker import State
+from tpf_ros.diagnostics import Outcomes, Rates, input_report
+from tpf_ros.frame_buffer import BufferedFrame
+from tpf_ros.inputs import StreamStatistics
+from tpf_ros.modality_health import Health
+from tpf_ros.worker import Result, Source
+
+GOOD = (Health.OK, Health.OK)
+
+
+def result(state, target_id):
+    seen = BufferedFrame(None, 1, 1, Source(1, "visible", 0, GOOD))
+    return Result(seen, GOOD, state, target_id, None, 0.0, (0, 0), Registration.identity())
+
+
+def test_latencies_are_those_of_the_present_target():
+    outcomes = Outcomes()
+    for _ in range(5):
+        outcomes.add(result(State.IDLE, 0), 0.001)
+    for latency in (0.5, 0.1, 0.2):
+        outcomes.add(result(State.TRACKING, 1), latency)
+    outcomes.add(result(State.COASTING, 1), math.nan)
+    assert outcomes.latencies() == pytest.approx([0.5, 0.1, 0.2])
+    outcomes.add(result(State.TRACKING, 2), 0.3)
+    assert outcomes.latencies() == pytest.approx([0.3])
+
+
+def test_a_camera_whose_messages_are_all_bad_is_not_called_absent():
+    statistics, rates = StreamStatistics("/thermal/image"), Rates()
+    report = input_report("thermal", statistics, Health.SILENT, rates)
+    assert (report.level, report.message) == (DiagnosticStatus.WARN, "no images on /thermal/image")
+    statistics.bad["step is 3"] += 1
+    statistics.last_bad = "step is 3"
+    report = input_report("thermal", statistics, Health.SILENT, rates)
+    assert report.message == "no usable images on /thermal/image: step is 3"
+    assert input_report("thermal", statistics, Health.SILENT, rates).message == "no images on /thermal/image"
