@@ -51,7 +51,7 @@ def _listed(
         for name in {path.name, path.relative_to(root).as_posix()}:
             places.setdefault(name, []).append(path)
     found = []
-    for number, line in enumerate(list_file.read_text().splitlines(), start=1):
+    for number, line in enumerate(list_file.read_text(encoding="utf-8-sig").splitlines(), start=1):
         name = line.strip().rstrip("/")
         if not name:
             continue
