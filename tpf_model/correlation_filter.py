@@ -38,6 +38,7 @@ class CorrelationFilter:
     def learn(self, spectrum: Tensor, box: Tensor, rate: Tensor) -> "CorrelationFilter":
         """The filter after one more crop, which counts `rate` (), 0..1, against all before it; see `first_filter`."""
         new = first_filter(spectrum, box).transfer
+        # No `lerp`, as in the scale filter.
         return CorrelationFilter(self.transfer + (new - self.transfer) * rate)
 
     def clone(self) -> "CorrelationFilter":

@@ -32,7 +32,7 @@ class ScaleFilter:
     def learn(self, sizes: Tensor, scale: Tensor, rate: Tensor) -> "ScaleFilter":
         """The filter after one more image, which counts `rate` (), 0..1, against all before it."""
         new = first_scale_filter(sizes, scale)
-        # Complex numbers without `lerp`, which a GPU would have to compile for them.
+        # No `lerp` of complex numbers: a GPU would have to compile it when it is first used.
         numerator = self.numerator + (new.numerator - self.numerator) * rate
         return ScaleFilter(numerator, self.denominator.lerp(new.denominator, rate.float()))
 

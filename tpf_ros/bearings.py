@@ -53,8 +53,8 @@ class Camera:
 
     @property
     def is_distorted(self) -> bool:
-        """Whether its lens bends straight lines."""
-        return bool(self.distortion.any())
+        """Whether its lens bends straight lines, as every fisheye does."""
+        return self.model in _FISHEYE or bool(self.distortion.any())
 
     @property
     def image_matrix(self) -> np.ndarray:
@@ -94,16 +94,18 @@ class Camera:
 def camera_from_info(info, rectified: bool = False) -> Camera | None:
     """The camera of a sensor_msgs/CameraInfo; None where it is not calibrated (its matrix all zero); else ValueError.
 
-    rectified: whether the images are, so that their matrix is that in P, and their lens has no distortion.
+    rectified: whether the images are, so that they are those of a pinhole camera with the matrix in P.
     """
-    name, matrix = ("P", np.reshape(info.p, (3, 4))[:, :3]) if rectified else ("K", np.reshape(info.k, (3, 3)))
+    if rectified:
+        name, matrix, distortion, model = "P", np.reshape(info.p, (3, 4))[:, :3], np.zeros(0), "plumb_bob"
+    else:
+        name, matrix, distortion = "K", np.reshape(info.k, (3, 3)), np.array(info.d, dtype=float)
+        model = info.distortion_model or "plumb_bob"
     if not matrix.any():
         return None
     if not np.isfinite(matrix).all() or matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
         focal = f"{matrix[0, 0]:g}, {matrix[1, 1]:g}"
         raise ValueError(f"camera_info: {name} has focal lengths {focal}, they must be positive")
-    distortion = np.zeros(0) if rectified else np.array(info.d, dtype=float)
-    model = info.distortion_model or "plumb_bob"
     if model not in _COEFFICIENTS:
         raise ValueError(f"camera_info: distortion_model {model!r} is not one of {', '.join(_COEFFICIENTS)}")
     if distortion.size not in _COEFFICIENTS[model] or not np.isfinite(distortion).all():

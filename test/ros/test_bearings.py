@@ -57,11 +57,13 @@ def test_binning_and_region_of_interest_see_the_same_bearing(lens):
     assert camera.bearing((50.0, 20.0, 30.0, 10.0)) == full
 
 
-def test_rectified_images_are_those_of_the_projection_matrix():
+@pytest.mark.parametrize("lens", LENSES)
+def test_rectified_images_are_those_of_the_projection_matrix(lens):
     P = [450.0, 0.0, 310.0, 0.0, 0.0, 460.0, 250.0, 0.0, 0.0, 0.0, 1.0, 0.0]
-    message = info(*LENSES["plumb_bob"], p=P)
+    message = info(*LENSES[lens], p=P)
     raw, rectified = camera_from_info(message), camera_from_info(message, rectified=True)
-    assert (raw.is_distorted, rectified.is_distorted) == (True, False)
+    assert (raw.is_distorted, rectified.is_distorted) == (lens != "none", False)
+    assert camera_from_info(info("equidistant")).is_distorted, "a fisheye is no pinhole without coefficients either"
     tangents = rectified.tangents(np.array([[310.5 + 45, 250.5 - 23]]))
     np.testing.assert_allclose(tangents, [[0.1, -0.05]], atol=1e-9)
     with pytest.raises(ValueError, match="P has focal lengths"):

@@ -10,12 +10,15 @@ import cv2
 import pytest
 from torch.nn import BatchNorm2d
 
+from tpf_model.runtime import open_session
+from tpf_model.tracker import State
+from tpf_model.weights import RANDOM
 from tpf_ros import cli
 from tpf_ros.bench import accuracy_rows, command, suite
 from tpf_ros.bench.conditions import Conditions
 from tpf_ros.bench.report import BEGIN, END
 from tpf_ros.bench.row import Measured, NotMeasured, Target, to_json
-from tpf_ros.bench.sessions import open_here, open_plain
+from tpf_ros.bench.sessions import frame_call, open_here, open_plain
 
 CLIP = Path(__file__).parents[1] / "data/0117_1620"
 KEYS = ["name", "value", "unit", "target", "passed", "device"]
@@ -70,6 +73,15 @@ def test_ours_is_compared_with_a_network_to_which_nothing_was_done():
 
     assert has_norms(open_plain("tiny", "cpu"))
     assert not has_norms(open_here("tiny", "cpu", Conditions(), runtime="eager"))
+
+
+def test_a_timed_frame_of_an_untrained_network_is_one_that_is_tracked(monkeypatch):
+    session = open_session("tiny", "cpu", weights=RANDOM)
+    track, learn, learnt = frame_call(session), session.learn, []
+    monkeypatch.setattr(session, "learn", lambda *arguments: learnt.append(arguments) or learn(*arguments))
+    states = [track().state for _ in range(40)]  # more than it takes to be lost
+    assert set(states) == {State.TRACKING}
+    assert len(learnt) == 40
 
 
 def test_everything_that_runs_here_is_as_exact_as_wanted(rows):

@@ -38,7 +38,7 @@ class StagedCrop:
 
     def __init__(self, size: int, device: torch.device, cells: int = 0, pinned: bool = False):
         self.size = size
-        self.side = side = 2 * (size + _REACH + 1)  # what is shrunk by less than 2, on whole pixels
+        self.side = side = _longest(size)
         shape = 2, len(_NO_IMAGE)
         count = math.prod(shape) + cells**2
         # 3 + 1 bytes a pixel, 8 a number.
@@ -132,5 +132,10 @@ def covered_part(image: np.ndarray, to_source: np.ndarray, size: int) -> tuple[n
     part = image[top:bottom, left:right]
     to_part = between_centres(np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1]]) @ to_source)
     # A crop that ends just beside the image has none of it, or a strip as long as the image, black but for a trace.
-    fits = part.size and max(part.shape[:2]) <= 2 * (size + _REACH + 1)
+    fits = part.size and max(part.shape[:2]) <= _longest(size)
     return part if fits else image[:0, :0], to_part
+
+
+def _longest(size: int) -> int:
+    """Pixels of a side of what a crop of `size` covers, shrunk by less than 2 and on whole pixels, at most."""
+    return 2 * (size + _REACH + 1)

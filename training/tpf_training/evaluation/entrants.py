@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 
 from tpf_model.runtime import open_session
+from tpf_model.tracker import TrackerConfig
 from tpf_training.evaluation.one_pass import EvaluationError, OnePassTracker, Sequence
 from tpf_training.evaluation.peers import PeerTracker
 from tpf_training.evaluation.tpf_tracker import TPFTracker, tracker_config
@@ -24,7 +25,7 @@ class TPFEntrant:
     weights: Path | None = None
     ndtu: bool = True
     published: bool = False
-    template_interval: int = 50
+    template_interval: int = TrackerConfig.template_interval
     runtime: str = "auto"
     precision: str = "auto"
     device: str = "auto"

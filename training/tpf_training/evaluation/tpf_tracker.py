@@ -24,7 +24,9 @@ _PUBLISHED = {
 }
 
 
-def tracker_config(ndtu: bool = True, published: bool = False, template_interval: int = 50) -> TrackerConfig:
+def tracker_config(
+    ndtu: bool = True, published: bool = False, template_interval: int = TrackerConfig.template_interval
+) -> TrackerConfig:
     """The tracker's settings, with the update of the dynamic template every so many frames, or without.
 
     published: by the rule of the paper, and of OSTrack before it: the box is what the network says at the best cell of

@@ -4,6 +4,7 @@ import argparse
 
 from tpf_model.runtime import RUNTIMES
 from tpf_model.runtime.precision import PRECISIONS
+from tpf_model.tracker import TrackerConfig
 
 
 def add_tracker_options(group: argparse._ArgumentGroup) -> None:
@@ -12,7 +13,7 @@ def add_tracker_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--template-interval",
         type=whole_number(1),
-        default=50,
+        default=TrackerConfig.template_interval,
         metavar="N",
         help="frames between two of its updates; published: 50, or 15 for short sequences (default: %(default)s)",
     )
