@@ -9,6 +9,7 @@ from tpf_model.registration import Registration
 from tpf_model.runtime import fused_to_image, open_session
 from tpf_model.runtime.cuda_graph import CudaGraphSession
 from tpf_model.runtime.eager import EagerSession
+from tpf_model.runtime.in_parts import SessionInParts
 from tpf_model.runtime.packed_linear import PackedLinear
 from tpf_model.runtime.precision import resolve_precision
 from tpf_model.weights import WeightsError, load_network
@@ -29,6 +30,14 @@ def predict(session):
     search = session.fuse(VISIBLE, THERMAL)
     template = session.prepare(session.fuse(VISIBLE[:128, :128], THERMAL[:128, :128]))
     return session.predict(template, template, search)
+
+
+def test_opening_a_session_does_once_all_that_a_frame_needs(monkeypatch):
+    """What a GPU compiles or plans at first use must not stop the first tracked frame."""
+    learnt, learn = [], SessionInParts.learn
+    monkeypatch.setattr(SessionInParts, "learn", lambda *arguments: learnt.append(learn(*arguments)) or learnt[-1])
+    open_session("tiny", "cpu", weights="random")
+    assert len(learnt) == 1
 
 
 def test_the_info_says_what_runs(session):
