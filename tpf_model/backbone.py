@@ -139,10 +139,14 @@ class VisionTransformer(nn.Module):
 
 def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     """Scaled dot product attention of (B, heads, L, C) queries over as many keys and values, of one type."""
-    if scale == 1 and query.dtype is torch.bfloat16 and query.device.type == "cpu":
-        # PyTorch's fused kernel is slower than in float32 there (without AMX); these take little more than half as
-        # long, but round what the softmax is of: only where that is small, see `Attention.fold`.
-        return (query @ key.transpose(-2, -1)).softmax(dim=-1) @ value
+    if query.dtype is torch.bfloat16 and query.device.type == "cpu":
+        # PyTorch's fused kernel is slower than in float32 there (without AMX), and its gradient slower still. Plain
+        # products take little more than half as long, but round what the softmax is of: only where that is small, see
+        # `Attention.fold`. While learning it is made so here: what all keys have in common does not change a softmax.
+        if query.requires_grad:
+            query, key, scale = query * scale, key - key.mean(dim=-2, keepdim=True), 1.0
+        if scale == 1:
+            return (query @ key.transpose(-2, -1)).softmax(dim=-1) @ value
     return F.scaled_dot_product_attention(query, key, value, scale=scale)
 
 

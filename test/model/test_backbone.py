@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import save_file
 from timm.layers import resample_abs_pos_embed
 
+from tpf_model.backbone import attend
 from tpf_model.config import ModelConfig
 from tpf_model.cpu import multiplies_in_bfloat16
 from tpf_model.network import TPFNetwork
@@ -84,3 +85,15 @@ def test_what_all_keys_have_in_common_does_not_cost_bfloat16_its_accuracy():
     with products_in(torch.bfloat16, torch.device("cpu")):
         found = encoder(*crops)
     assert (found - expected).norm() < 0.005 * expected.norm()
+
+
+def test_attention_that_learns_in_bfloat16_has_the_gradients_of_float32():
+    torch.manual_seed(0)
+    tokens = torch.randn(3, 2, 3, 384, 64)
+    tokens[1] += 30 * torch.randn(64)  # as keys of DINOv2 have it: most of a key is the same in all of them
+    found, wanted = tokens.bfloat16(), tokens.bfloat16().float()
+    found, wanted = ([x.clone().requires_grad_() for x in leaves] for leaves in (found, wanted))
+    for leaves in (wanted, found):
+        attend(*leaves, scale=0.125).square().sum().backward()
+    for ours, exact in zip(found, wanted):
+        assert (ours.grad - exact.grad).norm() < 0.05 * exact.grad.norm()
