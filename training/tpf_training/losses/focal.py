@@ -7,11 +7,11 @@ from torch import Tensor
 def gaussian_map(boxes: Tensor, cells: int, min_overlap: float = 0.7) -> Tensor:
     """Target score maps for `boxes` (B, 4), x y w h as fractions of the crop: (B, 1, cells, cells) in [0, 1].
 
-    The cell that holds the centre is exactly 1. The Gaussian's radius is the largest shift of a box's corners that
-    keeps an IoU of `min_overlap` with it (CornerNet), its sigma a third of the diameter. A box of NaN gives zeros.
+    The cell that holds the centre is exactly 1. The Gaussian's radius is that of CenterNet's and OSTrack's code, in
+    whole cells, its sigma a sixth of the diameter. A box of NaN gives zeros.
     """
     width, height = boxes[:, 2] * cells, boxes[:, 3] * cells
-    sigma = (2 * _radius(width, height, min_overlap).floor().clamp(min=0) + 1) / 6
+    sigma = (2 * _radius(width, height, min_overlap).floor() + 1) / 6
     column, row = centre_cells(boxes, cells)
     axis = torch.arange(cells, device=boxes.device, dtype=boxes.dtype)
     dx = (axis[None, :] - column[:, None]).square()
@@ -36,10 +36,11 @@ def focal_loss(score: Tensor, target: Tensor, alpha: float = 2.0, beta: float = 
 
 
 def _radius(width: Tensor, height: Tensor, overlap: float) -> Tensor:
-    """CornerNet's three cases: both corners inside, both outside, one each; the smallest radius of the three."""
-    total, area = width + height, width * height
-    case1 = (total - (total.square() - 4 * area * (1 - overlap) / (1 + overlap)).clamp(min=0).sqrt()) / 2
-    case2 = (2 * total - (4 * total.square() - 16 * (1 - overlap) * area).clamp(min=0).sqrt()) / 8
-    slope = 2 * overlap * total
-    case3 = (-slope + (slope.square() + 16 * overlap * (1 - overlap) * area).sqrt()) / (8 * overlap)
-    return torch.minimum(torch.minimum(case1, case2), case3)
+    """4 `overlap` times the shift by which both corners of a box may move outwards until its IoU is `overlap`.
+
+    CornerNet means the least of three such shifts; CenterNet's and OSTrack's code lacks the division, and then this one
+    is the least. With the division the radius would be below one cell for targets in a search crop, and the cells
+    around the centre's, which `decode` averages over, would learn no box.
+    """
+    slope, area = 2 * overlap * (width + height), width * height
+    return (-slope + (slope.square() + 16 * overlap * (1 - overlap) * area).sqrt()) / 2
