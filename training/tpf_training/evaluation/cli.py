@@ -7,7 +7,7 @@ from tpf_training.evaluation.one_pass import EvaluationError
 from tpf_training.verbs import verb_parser
 
 VERBS = {
-    "run": "one of our trackers over a data set, to result files that every toolkit reads, and their scores",
+    "run": "one of our trackers over a data set, to result files as LasHeR's toolkit reads them, and their scores",
     "score": "result files against a benchmark's true boxes, by its own rules",
     "plot": "figures of result files: curves, attributes, speed against accuracy",
     "report": "a page about one run: scores, figures, the worst sequences in pictures",

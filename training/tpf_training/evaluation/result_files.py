@@ -1,4 +1,4 @@
-"""A tracker's result files: a text file a sequence, in it a box a frame, the layout that the public toolkits share."""
+"""A tracker's result files: a text file a sequence, in it a box a frame, as most public trackers write them."""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""`tpf-eval run`: one of our trackers over a data set in one pass, as result files that every toolkit reads."""
+"""`tpf-eval run`: one of our trackers over a data set in one pass, as result files as LasHeR's toolkit reads them."""
 
 import argparse
 import shlex
