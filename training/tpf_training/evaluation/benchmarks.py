@@ -113,7 +113,7 @@ _LASHER_FILES = TruthLayout(
 _RGBT234_FILES = TruthLayout(("visible.txt", "infrared.txt"), attributes=RGBT234_ATTRIBUTES, attribute_lists="attr_txt")
 _RGBT210_FILES = TruthLayout(("init.txt",), attributes=RGBT234_ATTRIBUTES, attribute_lists="attr_txt")
 _GTOT_FILES = TruthLayout(("groundTruth_v.txt", "groundTruth_i.txt"), corners=True)
-# Its MATLAB code takes two corners, which a function of RGBT234's toolkit makes of the files' x y w h.
+# Its MATLAB code makes two corners of the files' x y w h by a function that only RGBT234's toolkit holds.
 _VTUAV_FILES = TruthLayout(("rgb.txt", "ir.txt"))
 
 _ALL = (
