@@ -155,5 +155,7 @@ def _choose(path: Path, topic: str | None, modality: Modality, counts: dict[str,
     other = "thermal" if modality == "visible" else "visible"
     fitting = [name for name in counts if modality in name] or [name for name in counts if other not in name]
     if len(fitting) != 1:
-        raise SourceError(f"{modality} input {path} needs a topic, for instance {path}:/{modality}/image{there}")
+        raise SourceError(
+            f"{modality} input {path} needs a topic: --{modality} TOPIC, in `tpf track` --{modality} {path}:TOPIC{there}"
+        )
     return fitting[0]
