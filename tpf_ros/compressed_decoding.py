@@ -11,6 +11,7 @@ from tpf_ros.bad_image import BadImage
 # The image is used as the sensor gave it: an EXIF rotation would no longer fit the camera_info.
 _COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _GREY_ANY_DEPTH = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+_DIVISOR = 257  # 65535 / 255, as cv_bridge has it
 
 
 def decompress_visible(message) -> np.ndarray:
@@ -22,8 +23,17 @@ def decompress_visible(message) -> np.ndarray:
 
 
 def decompress_thermal(message) -> np.ndarray:
-    """Decode a CompressedImage to (h, w) uint8, uint16 or float32; colour becomes luminance; raise BadImage."""
-    return _decompress(message, _GREY_ANY_DEPTH)
+    """Decode a CompressedImage to (h, w) uint8, uint16 or float32; colour becomes luminance; raise BadImage.
+
+    Counts that were divided to fit into a JPEG are multiplied again: they would else pass for display-ready grey levels.
+    """
+    image = _decompress(message, _GREY_ANY_DEPTH)
+    return image * np.uint16(_DIVISOR) if divides_counts(message.format) else image
+
+
+def divides_counts(format: str) -> bool:
+    """Whether image_transport has divided 16-bit counts to make an 8-bit JPEG of them; `format`: a CompressedImage's."""
+    return format.startswith("mono16;") and "jpeg" in format
 
 
 def _decompress(message, flags: int) -> np.ndarray:

@@ -364,6 +364,13 @@ def test_images_whose_red_and_blue_changed_places_in_the_file_are_written_anew(t
     np.testing.assert_array_equal(written(tmp_path / "clip/visible")[0], image[..., ::-1])
 
 
+def test_counts_that_were_divided_for_a_jpeg_are_written_as_counts(tmp_path):
+    divided = [compressed(START, np.full((48, 64), 80, np.uint8), ".jpg", "mono16; jpeg compressed mono8")]
+    assert tpf(write_bag(tmp_path / "bag", visible=visible_topic(1), thermal=divided), tmp_path / "clip") == 0
+    (counts,) = written(tmp_path / "clip/thermal")
+    assert counts.dtype == np.uint16 and (counts == 80 * 257).all()
+
+
 def test_each_image_is_paired_once_with_the_nearest_in_time():
     first = np.array([0, 40, 80, 200, 120])
     second = np.array([130, 41, 78, 2, 83, 500])

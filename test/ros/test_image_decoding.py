@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
 
+from tpf_model.normalise import ThermalNormaliser
 from tpf_ros.image_decoding import ACCEPTED_ENCODINGS, BadImage, decode_thermal, decode_visible
 
 H, W = 12, 18
@@ -208,6 +209,16 @@ def test_jpeg(format):
 def test_jpeg_whose_publisher_swapped_the_channels():
     image = compressed(".jpg", SMOOTH, "rgb8; jpeg compressed rgb8")
     assert np.abs(decode_visible(image).astype(int) - SMOOTH).mean() < 3
+
+
+def test_counts_that_were_divided_for_a_jpeg_are_counts_again():
+    """As image_transport makes it of a raw thermal image; undivided, the few grey levels left would pass unstretched."""
+    counts = (20000 + 40 * cv2.cvtColor(SMOOTH, cv2.COLOR_RGB2GRAY).astype(np.uint16)).astype(np.uint16)
+    image = compressed(".jpg", cv2.convertScaleAbs(counts, alpha=255 / 65535), "mono16; jpeg compressed mono8")
+    thermal = decode_thermal(image)
+    assert thermal.dtype == np.uint16
+    assert np.abs(thermal.astype(int) - counts).mean() < 257
+    assert np.ptp(ThermalNormaliser()(thermal)) > 200
 
 
 def test_png_keeps_every_value():

@@ -11,6 +11,7 @@ from rosbags.highlevel import AnyReader
 
 from tpf_ros.bad_image import BadImage
 from tpf_ros.bag_types import COMPRESSED, IMAGE, TYPES
+from tpf_ros.compressed_decoding import divides_counts
 from tpf_ros.image_decoding import decode_thermal, decode_visible
 from tpf_ros.sources.source import Item, Modality, SourceError
 
@@ -98,8 +99,11 @@ class BagSource:
             raise SourceError(f"{name} is damaged: {error}") from error
 
     def _encoded(self, message) -> Callable[[], bytes] | None:
-        swapped = self._modality == "visible" and "compressed rgb" in getattr(message, "format", "")
-        return partial(bytes, message.data) if hasattr(message, "format") and not swapped else None
+        if not hasattr(message, "format"):
+            return None
+        visible = self._modality == "visible"
+        other = "compressed rgb" in message.format if visible else divides_counts(message.format)
+        return None if other else partial(bytes, message.data)
 
 
 @contextmanager
