@@ -86,8 +86,8 @@ class Report:
         )
 
 
-def input_report(name: str, statistics: StreamStatistics, health: Health, rates: Rates) -> Report:
-    """Of one camera. Keys carry its name: tools that merge all values keep both."""
+def input_report(name: str, statistics: StreamStatistics, health: Health, rates: Rates, unheard: str = "") -> Report:
+    """Of one camera. Keys carry its name: tools that merge all values keep both. unheard: see `Inputs.unheard`."""
     bad = sum(statistics.bad.values())
     age = math.nan if statistics.last is None else (time.monotonic_ns() - statistics.last) * 1e-9
     values = {
@@ -105,9 +105,9 @@ def input_report(name: str, statistics: StreamStatistics, health: Health, rates:
         report.complain(DiagnosticStatus.WARN, "bad messages are dropped; see the reasons below")
     if health == Health.SILENT:
         report.level = DiagnosticStatus.OK  # says more than the messages before
-        what = f"images on {statistics.topic}"
-        what = f"usable {what}: {statistics.last_bad}" if bad_come else what
-        report.complain(DiagnosticStatus.WARN, f"no {what}")
+        what = f"usable images on {statistics.topic}" if bad_come else f"images on {statistics.topic}"
+        why = statistics.last_bad if bad_come else unheard
+        report.complain(DiagnosticStatus.WARN, f"no {what}: {why}" if why else f"no {what}")
     elif health != Health.OK:
         report.complain(DiagnosticStatus.WARN, f"images are {health.name.lower()}, they are not used")
     return report

@@ -24,6 +24,7 @@ from tpf_ros.worker import BothHealth, Source
 # Newest image only: what waits in a queue is late already. Publishers of both kinds are heard.
 SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
+_INPUTS = {"raw": (Image, "image"), "compressed": (CompressedImage, "image/compressed")}  # by transport
 _REASONS = 20  # different ones that are counted by themselves
 
 
@@ -118,8 +119,20 @@ class Inputs:
         now = time.monotonic_ns()
         return self.health.visible(now), self.health.thermal(now)
 
+    def unheard(self, stream: str) -> str:
+        """Why no image can come: nobody publishes any, or only what is of another type; empty where one could."""
+        transport = getattr(self._settings, stream).transport
+        kind, name = _INPUTS[transport]
+        wanted = f"sensor_msgs/msg/{kind.__name__}"
+        types = {publisher.topic_type for publisher in self._node.get_publishers_info_by_topic(f"{stream}/{name}")}
+        if not types:
+            return "nobody publishes there"
+        if wanted in types:
+            return ""
+        return f"{', '.join(sorted(types))} is published there, {stream}.transport {transport} takes {wanted}"
+
     def _subscribe(self, stream: str, transport: str, callback: Callable) -> StreamStatistics:
-        kind, topic = (CompressedImage, "image/compressed") if transport == "compressed" else (Image, "image")
+        kind, topic = _INPUTS[transport]
         options = QoSOverridingOptions.with_default_policies()  # rclpy writes them into the profile it is given
         image = self._node.create_subscription(
             kind, f"{stream}/{topic}", callback, copy(SENSOR_QOS), qos_overriding_options=options
@@ -146,7 +159,7 @@ class Inputs:
         heard(now)
         try:
             pixels = decode(message)
-            see(pixels, stamp)
+            see(pixels if stamp > 0 else None, stamp)
         except Exception as error:  # BadImage, mostly; but nothing that a camera sends may end the node
             see(None, stamp)
             return self._refuse(statistics, str(error))

@@ -83,7 +83,8 @@ class TrackerNode(LifecycleNode):
             self._activate()
         except Exception as error:
             return self._fail("activate", error)
-        self.get_logger().info("ready: waiting for images")  # tracker.launch.py starts a bag at this line
+        topics = " and ".join(statistics.topic for statistics in self._active.inputs.statistics.values())
+        self.get_logger().info(f"ready: waiting for images on {topics}")  # tracker.launch.py starts a bag at this line
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -256,7 +257,7 @@ class TrackerNode(LifecycleNode):
             return [report]
         inputs, worker = self._active.inputs, self._active.worker
         reports = [
-            input_report(name, inputs.statistics[name], health, self._rates)
+            input_report(name, inputs.statistics[name], health, self._rates, inputs.unheard(name))
             for name, health in zip(("visible", "thermal"), inputs.health_now())
         ]
         reports.append(pairing_report(inputs.synchroniser, self._settings.sync, self._active.outcomes, self._rates))

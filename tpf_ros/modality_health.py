@@ -2,7 +2,7 @@
 
 | health | when |
 |---|---|
-| SILENT | no message for `silent_after`, or messages that cannot be decoded |
+| SILENT | no message for `silent_after`, or messages that cannot be used |
 | BLACK | visible: dark everywhere, or one flat colour; thermal: flat (raw counts within the sensor's noise) |
 | SATURATED | visible: nearly all white; thermal: raw counts at the end of the scale |
 | FROZEN | bit-identical images for `frozen_after` while their stamps advance |
@@ -86,11 +86,11 @@ class ModalityHealth:
         self._thermal.heard = now
 
     def see_visible(self, image: np.ndarray | None, stamp: int) -> None:
-        """Judge a visible image, (H, W, 3) uint8; None is one that could not be decoded."""
+        """Judge a visible image, (H, W, 3) uint8; None is one that cannot be used."""
         self._visible.see(image, stamp)
 
     def see_thermal(self, image: np.ndarray | None, stamp: int) -> None:
-        """Judge a thermal image as the camera gave it, (h, w) uint8, uint16 or float32; None: could not be decoded."""
+        """Judge a thermal image as the camera gave it, (h, w) uint8, uint16 or float32; None: cannot be used."""
         self._thermal.see(image, stamp)
 
     def visible(self, now: int) -> Health:

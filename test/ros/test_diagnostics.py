@@ -42,3 +42,8 @@ def test_a_camera_whose_messages_are_all_bad_is_not_called_absent():
     report = input_report("thermal", statistics, Health.SILENT, rates)
     assert report.message == "no usable images on /thermal/image: step is 3"
     assert input_report("thermal", statistics, Health.SILENT, rates).message == "no images on /thermal/image"
+
+
+def test_a_silent_camera_is_told_with_the_reason():
+    report = input_report("thermal", StreamStatistics("/t"), Health.SILENT, Rates(), "nobody publishes there")
+    assert (report.level, report.message) == (DiagnosticStatus.WARN, "no images on /t: nobody publishes there")
