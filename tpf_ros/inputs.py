@@ -110,6 +110,11 @@ class Inputs:
             if camera is not None and self.fitting(stream) is None
         )
 
+    def uncalibrated(self) -> str:
+        """What is awaited of which camera_info; drivers without a calibration send one of zeros."""
+        which = " and ".join(f"{stream}/camera_info" for stream, camera in self.cameras.items() if camera is None)
+        return f"waits for {which} with a calibration: K not zero, P where the images are rectified"
+
     def distorted(self) -> list[str]:
         """The streams whose images show the lens's distortion, by their camera_info."""
         return [stream for stream, camera in self.cameras.items() if camera is not None and camera.is_distorted]

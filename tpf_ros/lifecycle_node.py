@@ -187,7 +187,7 @@ class TrackerNode(LifecycleNode):
         """What is wrong with the registration; empty where nothing is."""
         inputs = self._active.inputs
         if self._registration() is None:
-            return f"{inputs.misfits() or 'registration.method plane waits for camera_info'}: thermal is not used"
+            return f"{inputs.misfits() or f'registration.method plane {inputs.uncalibrated()}'}: thermal is not used"
         if self._settings.registration.method != "plane" or not inputs.distorted():
             return ""
         which = " and ".join(inputs.distorted())

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from tpf_ros.frame_buffer import FrameBuffer
@@ -61,4 +61,18 @@ def test_a_camera_without_stamps_is_silent_though_its_images_are_good(ros, node,
     until(ros, node, lambda: inputs.statistics["thermal"].received > 5, lambda: publisher.publish(image))
     assert inputs.health_now() == (Health.SILENT, Health.SILENT)
     assert "stamp is 0 s" in inputs.statistics["thermal"].last_bad
+    inputs.close()
+
+
+def test_a_camera_info_of_zeros_is_no_calibration(ros, node, camera):
+    inputs, zeros = listen(node), CameraInfo(width=64, height=48)  # as drivers send it that know no calibration
+    calibrated = CameraInfo(width=64, height=48, k=[50.0, 0.0, 31.5, 0.0, 50.0, 23.5, 0.0, 0.0, 1.0])
+    publishers = [camera.create_publisher(CameraInfo, f"{name}/camera_info", 1) for name in ("visible", "thermal")]
+
+    def send():
+        for publisher, info in zip(publishers, (calibrated, zeros)):
+            publisher.publish(info)
+
+    until(ros, node, lambda: inputs.cameras["visible"] is not None, send)
+    assert inputs.uncalibrated().startswith("waits for thermal/camera_info with a calibration: K not zero")
     inputs.close()

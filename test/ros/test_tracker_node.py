@@ -277,7 +277,8 @@ def test_a_plane_needs_calibrations_of_the_images_sizes(tracker):
     assert tracker.set_parameters(registration__method="plane")[0].successful
     try:
         publish("visible", 320, 240, 300.0)
-        wait_for_complaint("plane waits for camera_info")
+        infos["thermal/camera_info"] = CameraInfo(width=160, height=120)  # of a driver that knows no calibration
+        wait_for_complaint("plane waits for thermal/camera_info with a calibration")
         publish("thermal", 640, 480, 600.0)
         wait_for_complaint("thermal/camera_info is for images of 640x480, those received have 160x120")
         assert "thermal/camera_info is for images of 640x480" in tracker.log()
