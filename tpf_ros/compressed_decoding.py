@@ -25,14 +25,14 @@ def decompress_visible(message) -> np.ndarray:
 def decompress_thermal(message) -> np.ndarray:
     """Decode a CompressedImage to (h, w) uint8, uint16 or float32; colour becomes luminance; raise BadImage.
 
-    Counts that were divided to fit into a JPEG are multiplied again: they would else pass for display-ready grey levels.
+    Counts that were divided to fit into a JPEG are multiplied again: else they would pass for grey levels to be shown.
     """
     image = _decompress(message, _GREY_ANY_DEPTH)
     return image * np.uint16(_DIVISOR) if divides_counts(message.format) else image
 
 
 def divides_counts(format: str) -> bool:
-    """Whether image_transport has divided 16-bit counts to make an 8-bit JPEG of them; `format`: a CompressedImage's."""
+    """Whether image_transport has divided 16-bit counts to make an 8-bit JPEG of them; of a CompressedImage's format."""
     return format.startswith("mono16;") and "jpeg" in format
 
 

@@ -150,8 +150,10 @@ def offset_hint(offset: float | None, sync: SyncSettings) -> str:
     return f"; by their arrival sync.thermal_offset should be near {offset:.3f} s"
 
 
-def tracker_report(worker: Worker, info: SessionInfo, outcomes: Outcomes, rates: Rates, unregistered: str) -> Report:
-    """unregistered: what is wrong with the registration of thermal pixels; empty where nothing is."""
+def tracker_report(
+    worker: Worker, info: SessionInfo, weights: str, outcomes: Outcomes, rates: Rates, unregistered: str
+) -> Report:
+    """weights: the parameter. unregistered: what is wrong with the registration of thermal pixels, empty for nothing."""
     latencies = outcomes.latencies()
     age = math.nan if outcomes.published_at is None else time.monotonic() - outcomes.published_at
     busy = worker.busy_since
@@ -176,7 +178,7 @@ def tracker_report(worker: Worker, info: SessionInfo, outcomes: Outcomes, rates:
         "runtime": info.runtime,
         "scan": info.scan,
         "precision": info.precision,
-        "weights": provenance(info),
+        "weights": provenance(info, weights),
     }
     report = Report("tracker", values, message=worker.state.name.lower())
     if unregistered:

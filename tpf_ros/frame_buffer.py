@@ -91,7 +91,7 @@ class FrameBuffer:
         """
         with self._lock:
             if not self._frames:
-                raise NoFrameYet("no image has been received yet")
+                raise NoFrameYet("no usable image has come yet; /diagnostics says why")
             if stamp == 0:
                 return self._frames[-1]
             key: Callable = (lambda one: one.thermal_stamp) if thermal else (lambda one: one.stamp)

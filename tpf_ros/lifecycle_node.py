@@ -127,7 +127,8 @@ class TrackerNode(LifecycleNode):
         info = session.info
         self.get_logger().info(
             f"model {info.model} on {info.device}: runtime {info.runtime}, scan {info.scan}, "
-            f"precision {info.precision}, loaded in {time.monotonic() - begin:.1f} s; weights: {provenance(info)}"
+            f"precision {info.precision}, loaded in {time.monotonic() - begin:.1f} s; "
+            f"weights: {provenance(info, settings.weights)}"
         )
 
     def _activate(self) -> None:
@@ -262,5 +263,6 @@ class TrackerNode(LifecycleNode):
         ]
         reports.append(pairing_report(inputs.synchroniser, self._settings.sync, self._active.outcomes, self._rates))
         unregistered = self._unregistered()
-        reports.append(tracker_report(worker, self._session.info, self._active.outcomes, self._rates, unregistered))
+        info, weights, outcomes = self._session.info, self._settings.weights, self._active.outcomes
+        reports.append(tracker_report(worker, info, weights, outcomes, self._rates, unregistered))
         return reports

@@ -46,5 +46,5 @@ def run_offline(plan: Plan, truth: dict[int, Box], video: bool = False) -> Recor
     ]
     counts = {"processed": len(tracked.rows), "dropped": 0}
     info = {name: getattr(tracker.info, name) for name in ("model", "device", "runtime", "scan", "precision")}
-    facts = {**counts, **info, "weights": provenance(tracker.info)}
+    facts = {**counts, **info, "weights": provenance(tracker.info, settings.weights)}
     return Recording(plan, *sent, published, facts, 0, 0, startup, peak_memory())

@@ -41,7 +41,7 @@ def test_since_gives_the_frames_to_replay_in_order():
 
 def test_an_empty_buffer_says_so():
     for stamp in (0, START):
-        with pytest.raises(NoFrameYet, match="no image"):
+        with pytest.raises(NoFrameYet, match="no usable image"):
             filled(0).find(stamp)
 
 

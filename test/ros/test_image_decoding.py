@@ -212,7 +212,7 @@ def test_jpeg_whose_publisher_swapped_the_channels():
 
 
 def test_counts_that_were_divided_for_a_jpeg_are_counts_again():
-    """As image_transport makes it of a raw thermal image; undivided, the few grey levels left would pass unstretched."""
+    """As image_transport makes it of a raw thermal image; else the few grey levels left would pass unstretched."""
     counts = (20000 + 40 * cv2.cvtColor(SMOOTH, cv2.COLOR_RGB2GRAY).astype(np.uint16)).astype(np.uint16)
     image = compressed(".jpg", cv2.convertScaleAbs(counts, alpha=255 / 65535), "mono16; jpeg compressed mono8")
     thermal = decode_thermal(image)

@@ -182,6 +182,7 @@ def test_an_offline_replay_gives_the_same_boxes_each_time_without_ros_and_those_
     assert [row.frame for row in rows] == list(range(1, 10)) and rows[0].box == pytest.approx(BOX, abs=1e-3)
     summary = json.loads((tmp_path / "b/summary.json").read_text())
     assert (summary["mode"], summary["frames"]["dropped"], summary["frames"]["sent"]) == ("offline", 0, 10)
+    assert summary["node"]["weights"] == "random (source: random, untrained)"
     assert summary["iou"]["frames"] == 5 and "iou_live" not in summary
     assert summary["latency_ms"]["p50"] > 0
     assert open_source(str(tmp_path / "b/annotated.mp4"), "visible").count == 9

@@ -212,7 +212,7 @@ def test_a_topic_may_be_left_out_where_only_one_fits(tmp_path):
     only = write_bag(tmp_path / "one", {"/image_raw": one_image})
     assert open_source(str(only), "thermal").name.endswith(":/image_raw")
     lone = write_bag(tmp_path / "lone", {"/uav/visible/image": one_image})
-    with pytest.raises(SourceError, match=r"thermal input .*lone needs a topic: --thermal TOPIC,.*: /uav/visible/image \(1\)"):
+    with pytest.raises(SourceError, match=r"lone needs a topic: --thermal TOPIC,.*: /uav/visible/image \(1\)"):
         open_source(str(lone), "thermal")
     many = write_bag(tmp_path / "many", {"/camera0": one_image, "/camera1": one_image})
     with pytest.raises(SourceError, match=r"many:TOPIC; image topics in it: /camera0 \(1\), /camera1 \(1\)"):

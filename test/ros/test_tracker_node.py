@@ -345,7 +345,7 @@ def test_diagnostics_say_what_runs_and_how_fast(tracker):
     values = tracker.diagnostics
     assert (values["model"], values["device"], values["runtime"]) == ("tiny", "cpu", "eager")  # not "auto"
     assert "model tiny on cpu" in tracker.log()
-    assert "random" in values["weights"]
+    assert values["weights"] == "random (source: random, untrained)"
     latencies = [float(values[f"latency p{percent} (ms)"]) for percent in (50, 95, 99)]
     assert sorted(latencies) == latencies
     assert float(values["visible rate (Hz)"]) > 0 and float(values["pair rate (Hz)"]) > 0
