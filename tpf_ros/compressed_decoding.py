@@ -32,7 +32,7 @@ def decompress_thermal(message) -> np.ndarray:
 
 
 def divides_counts(format: str) -> bool:
-    """Whether image_transport has divided 16-bit counts to make an 8-bit JPEG of them; of a CompressedImage's format."""
+    """Whether image_transport has divided 16-bit counts to make an 8-bit JPEG, by a CompressedImage's format."""
     return format.startswith("mono16;") and "jpeg" in format
 
 

@@ -153,7 +153,7 @@ def offset_hint(offset: float | None, sync: SyncSettings) -> str:
 def tracker_report(
     worker: Worker, info: SessionInfo, weights: str, outcomes: Outcomes, rates: Rates, unregistered: str
 ) -> Report:
-    """weights: the parameter. unregistered: what is wrong with the registration of thermal pixels, empty for nothing."""
+    """weights: the parameter. unregistered: what is wrong with the thermal pixels' registration, empty for nothing."""
     latencies = outcomes.latencies()
     age = math.nan if outcomes.published_at is None else time.monotonic() - outcomes.published_at
     busy = worker.busy_since
