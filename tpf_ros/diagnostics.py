@@ -100,13 +100,13 @@ def input_report(name: str, statistics: StreamStatistics, health: Health, rates:
     }
     values.update({f"{name} bad: {reason}": str(count) for reason, count in statistics.bad.items()})
     report = Report(name, values)
-    bad_come = rates.rate(f"{name} bad", bad) > 0
+    bad_come, repeats_come = rates.rate(f"{name} bad", bad) > 0, rates.rate(f"{name} repeats", statistics.repeats) > 0
     if bad_come:
         report.complain(DiagnosticStatus.WARN, "bad messages are dropped; see the reasons below")
     if health == Health.SILENT:
         report.level = DiagnosticStatus.OK  # says more than the messages before
-        what = f"usable images on {statistics.topic}" if bad_come else f"images on {statistics.topic}"
-        why = statistics.last_bad if bad_come else unheard
+        why = statistics.last_bad if bad_come else "their stamp does not advance" if repeats_come else unheard
+        what = f"{'usable images' if bad_come or repeats_come else 'images'} on {statistics.topic}"
         report.complain(DiagnosticStatus.WARN, f"no {what}: {why}" if why else f"no {what}")
     elif health != Health.OK:
         report.complain(DiagnosticStatus.WARN, f"images are {health.name.lower()}, they are not used")
@@ -134,7 +134,8 @@ def pairing_report(synchroniser: Synchroniser, sync: SyncSettings, outcomes: Out
         "sync.thermal_offset by arrival (s)": "" if offset is None or abs(offset) > MAX_OFFSET else f"{offset:.3f}",
     }
     report = Report("pairing", values)
-    arriving = all([rates.rate(f"{name} arriving", one.received) for name, one in zip("vt", (visible, thermal))])
+    good = ("visible good", visible.good), ("thermal good", thermal.good)
+    arriving = all([rates.rate(name, count) for name, count in good])
     if arriving and paired == 0:
         hint = offset_hint(offset, sync)
         report.complain(DiagnosticStatus.WARN, f"both cameras send images, but no stamps match{hint}")

@@ -37,6 +37,8 @@ class StreamStatistics:
     bad: Counter = field(default_factory=Counter)  # by reason
     last_bad: str = ""  # the newest one's reason
     last: int | None = None  # time.monotonic_ns() of the newest message
+    stamp: int | None = None  # its stamp, ns
+    repeats: int = 0  # messages with the stamp of the one before
     frame_id: str = ""  # its frame_id
 
 
@@ -160,8 +162,9 @@ class Inputs:
         now, stamp = time.monotonic_ns(), to_nanoseconds(message.header.stamp)
         statistics = self.statistics[stream]
         statistics.received += 1
-        statistics.last, statistics.frame_id = now, message.header.frame_id
-        heard(now)
+        statistics.repeats += stamp == statistics.stamp
+        statistics.last, statistics.stamp, statistics.frame_id = now, stamp, message.header.frame_id
+        heard(now, stamp)
         try:
             pixels = decode(message)
             see(pixels if stamp > 0 else None, stamp)

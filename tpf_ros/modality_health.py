@@ -2,7 +2,7 @@
 
 | health | when |
 |---|---|
-| SILENT | no message for `silent_after`, or messages that cannot be used |
+| SILENT | no message for `silent_after`, or none with a new stamp; messages that cannot be used |
 | BLACK | visible: dark everywhere, or one flat colour; thermal: flat (raw counts within the sensor's noise) |
 | SATURATED | visible: nearly all white; thermal: raw counts at the end of the scale |
 | FROZEN | bit-identical images for `frozen_after` while their stamps advance |
@@ -77,13 +77,13 @@ class ModalityHealth:
         self._visible = _Camera(config)
         self._thermal = _Camera(config)
 
-    def heard_visible(self, now: int) -> None:
+    def heard_visible(self, now: int, stamp: int) -> None:
         """A visible message arrived."""
-        self._visible.heard = now
+        self._visible.hear(now, stamp)
 
-    def heard_thermal(self, now: int) -> None:
+    def heard_thermal(self, now: int, stamp: int) -> None:
         """A thermal message arrived."""
-        self._thermal.heard = now
+        self._thermal.hear(now, stamp)
 
     def see_visible(self, image: np.ndarray | None, stamp: int) -> None:
         """Judge a visible image, (H, W, 3) uint8; None is one that cannot be used."""
@@ -102,11 +102,16 @@ class ModalityHealth:
 
 class _Camera:
     def __init__(self, config: HealthConfig):
-        self.heard: int | None = None
         self._config = config
+        self._heard: int | None = None  # when the last message came
+        self._stamp: int | None = None  # its stamp
         self._settled = Health.OK
         self._contrary = 0  # images in a row that say otherwise than `settled`
         self._repetition = _Repetition(config.frozen_after)
+
+    def hear(self, now: int, stamp: int) -> None:
+        if stamp != self._stamp:  # a driver may repeat its last message when the camera behind it is gone
+            self._heard, self._stamp = now, stamp
 
     def see(self, image: np.ndarray | None, stamp: int) -> None:
         verdict = Health.SILENT if image is None else judge_image(image, self._config)
@@ -127,7 +132,7 @@ class _Camera:
         return self._settled
 
     def _silent(self, now: int) -> bool:
-        return self.heard is None or now - self.heard > self._config.silent_after * 1e9
+        return self._heard is None or now - self._heard > self._config.silent_after * 1e9
 
     def _moving(self, now: int) -> bool:
         return self._settled == Health.OK and not self._silent(now) and not self._repetition.repeating

@@ -145,7 +145,7 @@ def _moments(arrivals, pairing, settings: Settings) -> Iterator[Moment]:
         heard, see, add = receive[arrival.modality]
         item, now = arrival.item, arrival.now
         pixels = item.load()
-        heard(now)
+        heard(now, item.stamp_ns)
         see(pixels, item.stamp_ns)
         if arrival.modality == "visible":
             number, size = number + 1, (pixels.shape[1], pixels.shape[0])

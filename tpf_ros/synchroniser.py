@@ -50,9 +50,14 @@ class StreamCount:
     refused: int = 0  # refused by the matcher: the stamp repeats or falls back a little
 
     @property
+    def good(self) -> int:
+        """Frames that were not refused."""
+        return self.received - self.bad_stamp - self.refused
+
+    @property
     def unpaired(self) -> int:
         """Good frames that came out neither in a pair nor alone (one or two may be waiting still)."""
-        return self.received - self.paired - self.alone - self.bad_stamp - self.refused
+        return self.good - self.paired - self.alone
 
 
 class Matcher(Protocol):

@@ -44,6 +44,14 @@ def test_a_camera_whose_messages_are_all_bad_is_not_called_absent():
     assert input_report("thermal", statistics, Health.SILENT, rates).message == "no images on /thermal/image"
 
 
+def test_a_camera_whose_driver_repeats_its_last_image_is_not_called_absent():
+    statistics, rates = StreamStatistics("/t"), Rates()
+    input_report("thermal", statistics, Health.OK, rates)
+    statistics.received, statistics.repeats = 30, 30
+    report = input_report("thermal", statistics, Health.SILENT, rates)
+    assert report.message == "no usable images on /t: their stamp does not advance"
+
+
 def test_a_silent_camera_is_told_with_the_reason():
     report = input_report("thermal", StreamStatistics("/t"), Health.SILENT, Rates(), "nobody publishes there")
     assert (report.level, report.message) == (DiagnosticStatus.WARN, "no images on /t: nobody publishes there")

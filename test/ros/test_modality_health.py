@@ -80,10 +80,10 @@ class Rig:
         for k in range(frames):
             self.now += 33 * MS
             if visible_image:
-                self.health.heard_visible(self.now)
+                self.health.heard_visible(self.now, self.now)
                 self.health.see_visible(visible_image(k), self.now)
             if thermal_image:
-                self.health.heard_thermal(self.now)
+                self.health.heard_thermal(self.now, self.now)
                 self.health.see_thermal(thermal_image(k), self.now)
             seen.append((self.health.visible(self.now), self.health.thermal(self.now)))
         return seen
@@ -143,10 +143,20 @@ def test_a_camera_that_never_spoke_is_silent():
     assert rig.run(3, live_visible, None)[-1] == (Health.OK, Health.SILENT)
 
 
+@pytest.mark.parametrize("repeats, expected", [(2, Health.OK), (100, Health.SILENT)])
+def test_a_driver_that_repeats_its_last_message_has_no_camera_any_more(repeats, expected):
+    health = ModalityHealth()
+    for k in range(100):
+        now, stamp = k * 33 * MS, k // repeats
+        health.heard_visible(now, stamp)
+        health.see_visible(live_visible(stamp), stamp)
+    assert health.visible(now) == expected
+
+
 def test_images_seen_late_by_a_slow_model_do_not_make_a_camera_silent():
     health = ModalityHealth()
     health.see_visible(visible(), 0)
-    health.heard_visible(10**10)
+    health.heard_visible(10**10, 0)
     assert health.visible(10**10 + 100 * MS) == Health.OK
 
 
@@ -187,7 +197,7 @@ def test_short_repeats_and_repeats_without_advancing_stamps_are_not_frozen():
     for k in range(100):
         health.see_visible(live_visible(0), 5 * MS)
         health.see_thermal(live_thermal(k), k * MS)
-    health.heard_visible(0), health.heard_thermal(0)
+    health.heard_visible(0, 0), health.heard_thermal(0, 0)
     assert health.visible(0) == Health.OK
 
 
