@@ -7,10 +7,12 @@ from diagnostic_msgs.msg import DiagnosticStatus
 
 from tpf_model.registration import Registration
 from tpf_model.tracker import State
-from tpf_ros.diagnostics import Outcomes, Rates, input_report
+from tpf_ros.diagnostics import Outcomes, Rates, input_report, pairing_report
 from tpf_ros.frame_buffer import BufferedFrame
 from tpf_ros.inputs import StreamStatistics
 from tpf_ros.modality_health import Health
+from tpf_ros.parameters import SyncSettings
+from tpf_ros.synchroniser import open_synchroniser
 from tpf_ros.worker import Result, Source
 
 GOOD = (Health.OK, Health.OK)
@@ -50,6 +52,21 @@ def test_a_camera_whose_driver_repeats_its_last_image_is_not_called_absent():
     statistics.received, statistics.repeats = 30, 30
     report = input_report("thermal", statistics, Health.SILENT, rates)
     assert report.message == "no usable images on /t: their stamp does not advance"
+
+
+def test_repeated_images_are_not_taken_for_clocks_that_differ():
+    synchroniser, rates = open_synchroniser("nearest", 20_000_000, 0, 500_000_000), Rates()
+    report = lambda: pairing_report(synchroniser, SyncSettings(), Outcomes(), rates).message
+    synchroniser.add_visible(10**9, None, 0)
+    report()
+    for k in range(1, 30):
+        synchroniser.add_visible(10**9, None, k)
+        synchroniser.add_thermal((2 + k) * 10**9, None, k)
+    assert report() == "ok"
+    for k in range(30, 60):
+        synchroniser.add_visible(k * 10**9 + 400_000_000, None, k)
+        synchroniser.add_thermal((2 + k) * 10**9, None, k)
+    assert "no stamps match" in report()
 
 
 def test_a_silent_camera_is_told_with_the_reason():
