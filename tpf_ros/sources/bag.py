@@ -160,6 +160,7 @@ def _choose(path: Path, topic: str | None, modality: Modality, counts: dict[str,
     fitting = [name for name in counts if modality in name] or [name for name in counts if other not in name]
     if len(fitting) != 1:
         raise SourceError(
-            f"{modality} input {path} needs a topic: --{modality} TOPIC, in `tpf track` --{modality} {path}:TOPIC{there}"
+            f"{modality} input {path} needs a topic: --{modality} TOPIC, to `tpf track` --{modality} {path}:TOPIC"
+            f"{there}"
         )
     return fitting[0]
