@@ -170,7 +170,7 @@ class Tracker:
     def init(self, frame: Frame, box: Box) -> Estimate:
         """Take up the target in `box` of `frame`; ValueError says why a box cannot be one (see `validate_box`).
 
-        Where it fails, in whatever way, there is no target.
+        A target that there was is kept where the box is refused; where anything else fails, there is none.
         """
         box = validate_box(box, frame.size)
         self.reset()
@@ -178,7 +178,7 @@ class Tracker:
         crop = self._around(box)
         located = self._session.locate(initial, initial, frame, crop, self._registration, self._window)
         believed = located.score >= self._config.coast_score
-        self._calibration = self._calibrate(_in_image(located, crop), box) if believed else (1.0, 1.0)
+        self._calibration = self._calibrate(_in_image(located, crop), box, frame.size) if believed else (1.0, 1.0)
         self._appearance: Appearance | None = None
         if self._config.filter_rate:
             target = _in_crop(box, crop)
@@ -252,7 +252,7 @@ class Tracker:
             self._get_used_to(located.response)
         elif self._is_familiar(located):
             scale = self._scale(located)
-            self._trust(self._grown(box, scale, scale))  # how large is not for the network to say
+            self._trust(self._in_frame(self._grown(box, scale, scale)))  # how large is not for the network to say
         else:
             self._coasted += 1
             self._state = State.LOST if self._coasted > self._config.lost_after else State.COASTING
@@ -313,9 +313,13 @@ class Tracker:
         margin = min(_MARGIN, max(_SMALLEST, min(box[2:])))  # a smaller target is not blown up to the margin
         return clip_box(box, self._size, margin)
 
-    def _calibrate(self, said: Box, box: Box) -> tuple[float, ...]:
-        """What the network's widths and heights are to be multiplied with, which `said` so of the target in `box`."""
-        ratios = (true / seen for true, seen in zip(box[2:], said[2:]))
+    def _calibrate(self, said: Box, box: Box, size: tuple[int, int]) -> tuple[float, ...]:
+        """What the network's widths and heights are to be multiplied with, which `said` so of the target in `box`.
+
+        1 where the image of `size` ends within the box: how long that side looks depends on how much of it is seen.
+        """
+        ends = (corner < -1 or corner + side > length + 1 for corner, side, length in zip(box[:2], box[2:], size))
+        ratios = (1.0 if cut else true / seen for cut, true, seen in zip(ends, box[2:], said[2:]))
         return tuple(self._limit(ratio) ** self._config.size_calibration for ratio in ratios)
 
     def _knows(self, located: Located) -> bool:

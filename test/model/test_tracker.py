@@ -56,7 +56,7 @@ def scene(*boxes, score=0.9):
     """A frame with a spot in each of `boxes`."""
     image = np.zeros((SIZE[1], SIZE[0]), np.uint8)
     for x, y, w, h in boxes:
-        image[round(y) : round(y + h), round(x) : round(x + w)] = round(255 * score)
+        image[max(0, round(y)) : round(y + h), max(0, round(x)) : round(x + w)] = round(255 * score)
     return Frame(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), image)
 
 
@@ -332,6 +332,17 @@ def test_a_first_size_that_is_not_believed_calibrates_nothing():
     assert raised[3] == pytest.approx(BOX[3] * 1.25 ** TrackerConfig().size_rate, abs=0.5)
 
 
+@pytest.mark.parametrize("place, way", [((620, 200), (-1, 0)), ((-20, 200), (1, 0)), ((300, 455), (0, -1))])
+def test_of_a_side_that_the_image_cuts_off_nothing_is_made_up_for(place, way):
+    box = *place, *BOX[2:]
+    tracker = Tracker(SpotSession(), NO_FILTERS)
+    tracker.init(scene(box), box)
+    for step in range(1, 60):  # into the image
+        shown = moved(*(min(2 * step, 80) * part for part in way), box)
+        estimate = tracker.track(scene(shown))
+    assert estimate.box[2:] == pytest.approx(BOX[2:], rel=0.06)
+
+
 def test_a_lost_target_is_taken_up_at_the_size_it_has_then():
     tracker = started()
     for _ in range(10):
@@ -393,6 +404,17 @@ def test_the_better_the_filter_knows_the_target_the_more_like_itself_it_must_loo
         tracker.track(scene(BOX))
     session.sure = 0.2
     assert tracker.track(scene((*BOX[:2], 24, 50))).state is state
+
+
+def test_where_only_the_filters_know_the_target_the_box_stays_in_the_image():
+    session, at_border = Unsure(), (585, 200, 40, 50)
+    tracker = Tracker(session, TrackerConfig())
+    tracker.init(scene(at_border), at_border)
+    session.sure = 0.2
+    for step in range(1, 5):
+        estimate = tracker.track(scene(moved(9 * step, 0, at_border)))
+        x, _, w, _ = estimate.box
+        assert estimate.state is State.TRACKING and x + w <= SIZE[0]
 
 
 def test_where_only_the_filters_know_the_target_the_network_s_size_does_not_count():
