@@ -14,7 +14,8 @@ class ThermalNormaliser:
 
     mode: "percentile" takes the range between two percentiles, smoothed over frames so that a hot object entering the
     view does not make the rest flicker, and leaves 8-bit images alone, which the camera has normalised already;
-    "fixed" takes `limits`, in the image's own units; "full" takes each image's minimum and maximum.
+    "fixed" takes `limits`, in the image's own units; "full" takes each image's minimum and maximum. Percentiles are of
+    the values that are not 0: that is what rectification and alignment leave where the camera saw nothing.
     percentiles: the two percentiles, 0..100. smoothing: the weight of the past in [0, 1), per frame.
     """
 
@@ -61,9 +62,10 @@ class ThermalNormaliser:
             return self._fixed
         if self._mode == "full":
             return _percentile_range(image, (0, 100))
-        current = _percentile_range(image[::_STEP, ::_STEP], self._percentiles)
+        sampled = image[::_STEP, ::_STEP]
+        current = _percentile_range(sampled[sampled != 0], self._percentiles)
         if current is None:  # a small target before a uniform background is all the contrast there is
-            current = _percentile_range(image, (0, 100))
+            current = _percentile_range(image[image != 0], (0, 100)) or _percentile_range(image, (0, 100))
         if current is not None:  # else the shutter is closed: it says nothing about the scene's range
             self._range = self._smooth(current)
         return self._range

@@ -77,6 +77,25 @@ def test_nan_and_infinities_are_ignored():
     assert not ThermalNormaliser()(np.full((8, 8), np.nan, np.float32)).any()
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_the_zeros_of_a_rectified_image_s_border_do_not_set_the_range(dtype):
+    image = scene().astype(dtype)
+    inside = ThermalNormaliser()(image)[60:, 60:]
+    image[:60], image[:, :60] = 0, 0
+    out = ThermalNormaliser()(image)
+    assert np.abs(out[60:, 60:].astype(int) - inside).max() <= 2 and not out[:60].any()
+    image[60:, 60:] = 30000
+    image[100:108, 100:108] = 31000
+    out = ThermalNormaliser()(image)
+    assert out[104, 104] == 255 and out[200, 200] == 0, "a small target before a uniform sky"
+
+
+def test_a_scene_of_zeros_and_one_other_value_is_seen():
+    image = np.zeros((64, 64), np.uint16)
+    image[20:40, 20:40] = 900
+    assert ThermalNormaliser()(image)[30, 30] == 255
+
+
 def test_fixed_limits_saturate_and_are_the_same_for_every_image():
     normaliser = ThermalNormaliser("fixed", limits=(1000, 2000))
     image = np.array([[0, 1000, 1500, 2000, 65535]], np.uint16)
