@@ -24,12 +24,13 @@ class Moment:
     """One pair, or the lone image of a camera while the other one is silent.
 
     number: of the visible image in its source, from 0; a lone thermal image has that of the visible one before it, -1
-    without any. item: the visible image's, or the lone thermal one's. frame: all there is. usable: without the images
-    of cameras in bad health; None if that leaves none.
+    without any. item: the visible image's, or the lone thermal one's. time: when it was, ns, by the visible camera's
+    clock. frame: all there is. usable: without the images of cameras in bad health; None if that leaves none.
     """
 
     number: int
     item: Item
+    time: int
     frame: Frame
     usable: Frame | None
 
@@ -63,7 +64,7 @@ class OfflineTracker:
         self._moments = chain([first], takewhile(lambda moment: end is None or moment.number <= end, moments))
         self._session = make_session(settings, settings.threads)
         self._tracker = Tracker(self._session, settings.tracker, registration)
-        self._tracked_at = 0  # stamp of the last frame that the tracker ran on, ns
+        self._tracked_at = 0  # time of the last frame that the tracker ran on, ns
         self.info: SessionInfo = self._session.info
 
     def __iter__(self) -> Iterator[tuple[Moment, BoxRow]]:
@@ -80,10 +81,10 @@ class OfflineTracker:
             return State.ERROR, last, 0.0
         else:
             try:
-                estimate = self._tracker.track(moment.usable, (moment.item.stamp_ns - self._tracked_at) * 1e-9)
+                estimate = self._tracker.track(moment.usable, (moment.time - self._tracked_at) * 1e-9)
             except ValueError as error:  # another size than before
                 raise SourceError(f"{moment.item.name}: {error}") from error
-        self._tracked_at = moment.item.stamp_ns
+        self._tracked_at = moment.time
         return estimate.state, estimate.box, estimate.score
 
     def _find_first(self, moments: Iterator[Moment], name: str, start: int) -> Moment:
@@ -133,13 +134,15 @@ def _moments(arrivals, pairing, settings: Settings) -> Iterator[Moment]:
         "visible": (health.heard_visible, health.see_visible, pairing.add_visible),
         "thermal": (health.heard_thermal, health.see_thermal, pairing.add_thermal),
     }
+    offset = round(settings.sync.thermal_offset * 1e9)
     number, size, now = -1, (0, 0), 0  # number and size of the newest visible image; time of the newest of all
 
     def moment(pair: Pair) -> Moment:
         visible, thermal = pair.visible, pair.thermal
         own_number, item, _ = visible or thermal
         frame = Frame(visible and visible[2], thermal and normalise(thermal[2]), size)
-        return Moment(own_number, item, frame, _usable(frame, health.visible(now), health.thermal(now)))
+        time = item.stamp_ns if visible else item.stamp_ns + offset
+        return Moment(own_number, item, time, frame, _usable(frame, health.visible(now), health.thermal(now)))
 
     for arrival in arrivals:
         heard, see, add = receive[arrival.modality]

@@ -80,6 +80,7 @@ class _Waiting:
 
     number: int
     stamp: int
+    time: int  # the stamp by the visible camera's clock
     frame: Any
 
 
@@ -103,7 +104,7 @@ class Synchroniser:
         self._alone_after = alone_after
         self._cameras = (_Camera(), _Camera())
         self._number = 0  # of the newest good frame, of both cameras
-        self._newest_stamp = 0  # of what came out last
+        self._newest_time = 0  # of what came out last
         self._restarts = 0  # since which the ages are of one clock
 
     def add_visible(self, stamp: int, frame: Any, now: int) -> list[Pair]:
@@ -179,7 +180,7 @@ class Synchroniser:
         camera.arrived = now
         self._number += 1
         number = self._number
-        camera.waiting.append(_Waiting(number, stamp, frame))
+        camera.waiting.append(_Waiting(number, stamp, time, frame))
         matches = self._matcher.add(stream, time, (number, stamp, time, frame))
         pairs = [pair for visible, thermal in matches for pair in self._matched(visible, thermal)]
         return self._out(pairs or self._alone(stream, now))
@@ -187,7 +188,8 @@ class Synchroniser:
     def _out(self, pairs: list[Pair]) -> list[Pair]:
         if pairs:
             last = pairs[-1]
-            self._newest_stamp = last.thermal_stamp if last.visible_stamp is None else last.visible_stamp
+            lone_thermal = last.visible_stamp is None
+            self._newest_time = last.thermal_stamp + self._offset if lone_thermal else last.visible_stamp
             newest_out = max(camera.newest_out for camera in self._cameras)
             for camera in self._cameras:
                 while camera.waiting and camera.waiting[0].number <= newest_out:
@@ -214,11 +216,11 @@ class Synchroniser:
         return self._release(stream)
 
     def _release(self, stream: int) -> list[Pair]:
-        """All that wait of one camera. Those before the newest only where their stamps go on from what came out last:
-        a thermal clock may be behind, or a clock may have fallen."""
+        """All that wait of one camera. Those before the newest only where their times go on from what came out last:
+        a thermal clock may be behind by more than is known, or a clock may have fallen."""
         camera = self._cameras[stream]
         newest = camera.waiting[-1]
-        released = [one for one in camera.waiting if one is newest or self._newest_stamp < one.stamp < newest.stamp]
+        released = [one for one in camera.waiting if one is newest or self._newest_time < one.time < newest.time]
         camera.newest_out = newest.number
         camera.count.alone += len(released)
         if stream == VISIBLE:

@@ -161,11 +161,13 @@ def test_one_camera_ten_seconds_late(late, delay):
 
 @pytest.mark.parametrize("silent", ["visible", "thermal"])
 @pytest.mark.parametrize("delay", [2, 60])
-def test_a_camera_that_falls_silent_and_comes_back(silent, delay):
+@pytest.mark.parametrize("error", [0, -3 * S, 3 * S])
+def test_a_camera_that_falls_silent_and_comes_back(silent, delay, error):
     other = "thermal" if silent == "visible" else "visible"
-    gap = [shot for shot in camera(silent, delay=delay) if not 5 * S < shot.capture < 12 * S]
-    shots = {silent: gap, other: camera(other)}
-    synchroniser = nearest()
+    errors, delays = {"visible": 0, "thermal": error}, {silent: delay, other: 8}
+    shots = {name: camera(name, clock_error=errors[name], delay=delays[name]) for name in errors}
+    shots[silent] = [shot for shot in shots[silent] if not 5 * S < shot.capture < 12 * S]
+    synchroniser = nearest(offset=-error)
     out = play(synchroniser, *shots.values())
     lone = [pair for pair in out if not (pair.visible and pair.thermal)]
     assert all(getattr(pair, silent) is None for pair in lone)

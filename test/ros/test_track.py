@@ -177,15 +177,24 @@ finally:
         assert set(done.stdout.split("heavy:")[1].split()) <= allowed
 
 
-def write_bag(path: Path, count: int, behind: int = 0, black_from: int = 1000, thermal_from: int = 0) -> Path:
+def write_bag(
+    path: Path,
+    count: int,
+    behind: int = 0,
+    black_from: int = 1000,
+    thermal_from: int = 0,
+    visible_until: int = 1000,
+) -> Path:
     """The first `count` pairs of the clip, black from `black_from` on; thermal stamps are `behind` ns behind.
 
-    Of the thermal images every third is there, from `thermal_from` on, if that is not 0.
+    Of the thermal images every third is there, from `thermal_from` on, if that is not 0, and of the visible ones those
+    before `visible_until`.
     """
     with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         for modality, offset in (("visible", 0), ("thermal", behind)):
             topic = writer.add_connection(f"/{modality}/image", IMAGE, typestore=TYPES)
-            for number, item in enumerate(islice(open_source(str(CLIP / f"{modality}.mp4"), modality), count)):
+            shown = min(count, visible_until) if modality == "visible" else count
+            for number, item in enumerate(islice(open_source(str(CLIP / f"{modality}.mp4"), modality), shown)):
                 if modality == "thermal" and thermal_from and (number < thermal_from or (number - thermal_from) % 3):
                     continue
                 recorded = 10**18 + item.stamp_ns
@@ -213,6 +222,18 @@ def test_a_thermal_clock_that_is_off_is_pointed_out(tmp_path, capsys):
     assert cli.main(["track", *arguments]) == 0
     said = capsys.readouterr().out
     assert "4 frames" in said and "usable" not in said
+
+
+def test_thermal_images_without_visible_ones_count_for_their_time_by_the_visible_camera_s_clock(tmp_path):
+    boxes, settings = [], "tracker: {coast_score: 0.0}, health: {silent_after: 0.1}"
+    for behind in (0, 5):
+        bag = write_bag(tmp_path / f"bag{behind}", 12, behind=behind * 10**9, visible_until=5)
+        parameters, out = tmp_path / f"{behind}.yaml", tmp_path / f"{behind}.csv"
+        parameters.write_text(f"/**: {{ros__parameters: {{{settings}, sync: {{thermal_offset: {behind}.0}}}}}}")
+        arguments = ["--visible", str(bag), "--thermal", str(bag), *BOX, *UNTRAINED, "--params-file", str(parameters)]
+        assert cli.main(["track", *arguments, "--out", str(out)]) == 0
+        boxes.append([row.box for row in read_boxes(out)])
+    assert boxes[0] == boxes[1] and len(set(boxes[0])) == 12
 
 
 def test_frames_of_a_bag_are_those_of_its_visible_topic_whatever_is_paired(tmp_path, capsys):
