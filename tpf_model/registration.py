@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tpf_model.crop import bounds
+
 Size = tuple[int, int]  # width, height in pixels
 
 
@@ -63,6 +65,11 @@ class Registration:
         if self._matrix is not None:
             return self._matrix
         return np.diag([visible_size[0] / thermal_size[0], visible_size[1] / thermal_size[1], 1.0])
+
+    def extent(self, thermal_size: Size) -> Size:
+        """(width, height) of a visible image that reaches as far to the right and down as the thermal one does."""
+        covered = None if self._matrix is None else bounds(self._matrix, thermal_size)
+        return thermal_size if covered is None else tuple(max(1, round(edge)) for edge in covered[1].tolist())
 
 
 def _numbers(name: str, values, shape: tuple[int, ...]) -> np.ndarray:

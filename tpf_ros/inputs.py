@@ -6,6 +6,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
 
+import numpy as np
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -16,7 +17,7 @@ from tpf_ros.bearings import Camera, camera_from_info
 from tpf_ros.frame_buffer import BufferedFrame, FrameBuffer
 from tpf_ros.image_decoding import decode_thermal, decode_visible
 from tpf_ros.modality_health import Health, ModalityHealth
-from tpf_ros.parameters import Settings, make_normaliser, make_synchroniser
+from tpf_ros.parameters import Settings, make_normaliser, make_registration, make_synchroniser
 from tpf_ros.stamps import to_nanoseconds
 from tpf_ros.synchroniser import Pair
 from tpf_ros.worker import BothHealth, Source
@@ -203,12 +204,20 @@ class Inputs:
             for image, one in zip((visible, thermal), self.health_now())
         )
         source = Source(self._number, frame_id, pair.difference, health)
-        frame, offset = Frame(visible, thermal, self._visible_size()), round(self._settings.sync.thermal_offset * 1e9)
+        frame, offset = self._frame(visible, thermal), round(self._settings.sync.thermal_offset * 1e9)
         self._offer(self._buffer.append(frame, pair.visible_stamp, pair.thermal_stamp, source, offset))
+
+    def _frame(self, visible: np.ndarray | None, thermal: np.ndarray | None) -> Frame:
+        size = self._visible_size()
+        if size == (0, 0):  # a lone thermal image
+            registration = make_registration(self._settings)
+            size = (0, 0) if registration is None else registration.extent(thermal.shape[::-1])
+        return Frame(visible, thermal, size)
 
     def _visible_frame_id(self, thermal_id: str) -> str:
         """Of the camera whose pixels boxes are in; the thermal one's as long as nothing is known of the visible one."""
-        return thermal_id if self._visible_size() == (0, 0) else self.statistics["visible"].frame_id
+        known = self._visible_size() != (0, 0) or self._settings.registration.method == "homography"
+        return self.statistics["visible"].frame_id if known else thermal_id
 
     def _visible_size(self) -> tuple[int, int]:
         """Of the last visible image; before the first, what its camera_info says, (0, 0) where there is none."""

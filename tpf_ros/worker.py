@@ -235,8 +235,8 @@ class Worker:
         last = self._tracked
         wide, high = size[0] / last.size[0], size[1] / last.size[1]
         thermal_size = None if last.thermal is None else last.thermal.shape[::-1]
-        if last.visible is None and last.size == thermal_size and self._registration is not None:
-            # No visible image had come: the box is where the registration puts it for one of the thermal size.
+        if last.visible is None and self._registration and last.size == self._registration.extent(thermal_size):
+            # No visible image had come: the box is where the registration puts it for one of that size.
             before, now = (self._registration.matrix(thermal_size, one) for one in (last.size, size))
             wide, high, _ = np.diag(now @ np.linalg.inv(before))
         x, y, w, h = self._box

@@ -23,6 +23,14 @@ def test_a_homography_is_used_as_it_is_given_up_to_its_scale():
     assert np.allclose(matrix, np.reshape(numbers, (3, 3)))
 
 
+def test_the_extent_shows_all_of_the_thermal_image():
+    assert Registration.identity().extent((320, 256)) == (320, 256)
+    assert Registration.homography([2, 0, 60, 0, 2, -60, 0, 0, 1]).extent((320, 256)) == (700, 452)
+    assert Registration.homography([1, 0, -900, 0, 1, 0, 0, 0, 1]).extent((320, 256)) == (1, 256), "nothing is in it"
+    beyond_the_horizon = Registration.homography([1, 0, 0, 0, 1, 0, 0, -0.01, 1])
+    assert beyond_the_horizon.extent((320, 256)) == (320, 256)
+
+
 def test_the_plane_registration_is_the_projection_of_points_on_it():
     angle = np.radians(3)
     R = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]

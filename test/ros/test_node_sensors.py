@@ -278,25 +278,36 @@ def test_the_first_images_of_a_lone_camera_can_be_initialised_on(tracker, silent
     assert to_nanoseconds(first.visible_stamp) - sent[0] < 250_000_000
 
 
-@pytest.mark.parametrize("calibrated", [False, True])
-def test_a_target_given_on_the_thermal_image_alone_is_followed_when_the_visible_camera_joins(tracker, calibrated):
-    """Before, its box is in thermal pixels, unless camera_info has told the visible image's size."""
+@pytest.fixture(params=["nothing", "camera_info", "homography"])
+def known(request, tracker):
+    """What says where thermal pixels lie in the visible image before there is one."""
+    matrix = [2.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 1.0]
+    method = "homography" if request.param == "homography" else "identity"
+    assert tracker.set_parameters(registration__homography=matrix, registration__method=method)[1].successful
+    yield request.param
+    assert tracker.set_parameters(registration__method="identity")[0].successful
+
+
+def test_a_target_given_on_the_thermal_image_alone_is_followed_when_the_visible_camera_joins(tracker, known):
+    """Before, its box is in thermal pixels, unless it is known where they lie in the visible image."""
     assert tracker.transition("deactivate") and tracker.transition("activate")
     begin = len(tracker.targets)
 
     def send():
-        if calibrated:
+        if known == "camera_info":
             tracker.publish("visible/camera_info", CameraInfo(width=320, height=240, k=np.eye(3).ravel(), d=[0.0] * 5))
         tracker.send(thermal=tracker.next_stamp())
 
     thermal_alone = lambda: any(to_nanoseconds(target.thermal_stamp) for target in tracker.targets[begin:])
     tracker.pump(thermal_alone, "thermal is not used", send)
-    response = tracker.init((50, 40, 20, 20), image=1)
+    response = tracker.init((100, 80, 20, 20), image=1)
     assert response.success, response.message
     tracker.until(lambda: tracker.targets[-1].id == response.id, "the target is not taken up")
     first = next(target for target in tracker.targets if target.id == response.id)
-    assert (first.x, first.y, first.width, first.height) == (BOX if calibrated else (50, 40, 20, 20))
-    assert (first.x_norm, first.width_norm) == pytest.approx((100 / 320, 40 / 320))
+    factor = 1 if known == "nothing" else 2
+    assert (first.x, first.y, first.width, first.height) == (100 * factor, 80 * factor, 20 * factor, 20 * factor)
+    assert (first.x_norm, first.width_norm) == pytest.approx((200 / 320, 40 / 320))
+    assert first.header.frame_id == ("thermal_optical" if known == "nothing" else "")
     tracker.pump(lambda: both_used(tracker), "the visible camera does not join")
     joined = tracker.targets[-1]
     assert (joined.id, joined.state) == (response.id, TrackedTarget.TRACKING)

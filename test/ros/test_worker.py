@@ -91,7 +91,7 @@ class Bench:
         self._number += 1
         rng = np.random.default_rng(self._number if scene is None else scene)
         image = rng.integers(0, 255, (size[1], size[0], 3), np.uint8) if visible else None
-        frame = Frame(image, rng.integers(0, 255, (96, 96), np.uint8))
+        frame = Frame(image, rng.integers(0, 255, (96, 96), np.uint8), size)
         stamp = self._number * PERIOD
         seen = self.buffer.append(frame, stamp, stamp, Source(self._number, "visible", 0, health))
         self.worker.offer(seen)
@@ -298,13 +298,13 @@ def test_what_is_not_believed_is_no_more_so_in_images_of_another_size(bench, pat
     ("registration", "box"),
     [
         (Registration.identity(), (60.0, 60.0, 40.0, 40.0)),
-        (Registration.homography([2, 0, 0, 0, 2, 0, 0, 0, 1]), BOX),
+        (Registration.homography([2, 0, 9, 0, 2, 9, 0, 0, 1]), BOX),
     ],
     ids=["thermal pixels", "visible pixels already"],
 )
 def test_a_target_given_before_the_first_visible_image_is_followed_into_it(bench, registration, box):
     bench.worker.apply(unbelieving(9), registration)
-    bench.wait_for(seen := bench.add(visible=False))
+    bench.wait_for(seen := bench.add(size=registration.extent((96, 96)), visible=False))
     bench.worker.init(seen, BOX, 1)
     bench.wait(lambda result: result.id == 1)
     joined = bench.wait_for(bench.add(size=(192, 192)))
