@@ -80,6 +80,7 @@ class Inputs:
     def close(self) -> None:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
+        self._subscriptions.clear()
 
     def apply(self, settings: Settings) -> None:
         """Use new settings from the next message on. Counts of the pairing begin anew where its settings change."""

@@ -140,7 +140,8 @@ class TrackerNode(LifecycleNode):
             settings,
             make_registration(settings),
             buffer,
-            health=lambda: inputs.health_now(),
+            # Not `inputs`, which refer to the worker: a ring would keep the images and the model when they are over.
+            health=lambda: self._active.inputs.health_now(),
             publish=lambda result: self._publish(result, outcomes),
             report=lambda text: self.get_logger().error(text, throttle_duration_sec=5.0),
         )

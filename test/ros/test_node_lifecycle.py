@@ -1,10 +1,14 @@
 """Starting, failing to start, and ending, in every state."""
 
+import gc
 import math
 import signal
+import weakref
 from pathlib import Path
 
 import pytest
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
 
@@ -100,6 +104,25 @@ def test_a_failed_configure_leaves_no_publisher_behind(start_tracker):
     assert "maybe" in refusal(tracker)
     tracker.until(lambda: "maybe" in tracker.levels.get("tracker", ("", ""))[1], "no error in the diagnostics")
     assert tracker.node.count_publishers(f"{tracker.namespace}/tpf_tracker/target") == 0
+
+
+def test_its_images_and_its_model_are_gone_when_it_needs_them_no_more(ros):
+    from tpf_ros.lifecycle_node import TrackerNode
+
+    node = TrackerNode()
+    node.set_parameters([Parameter("weights", value="random"), Parameter("model", value="tiny")])
+    gc.disable()  # it comes late, with a large program in memory after minutes
+    try:
+        assert node.trigger_configure() == node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        held = weakref.ref(node._active.buffer), weakref.ref(node._session)
+        node.trigger_deactivate()
+        assert held[0]() is None
+        node.trigger_cleanup()
+        assert held[1]() is None
+    finally:
+        gc.enable()
+        node.close()
+        node.destroy_node()
 
 
 def test_bearings_of_rectified_images_are_by_their_projection_matrix(start_tracker):
