@@ -226,8 +226,8 @@ class Inputs:
         return self._sizes.get("visible", (0, 0) if camera is None else camera.size)
 
     def _on_info(self, stream: str, info: CameraInfo) -> None:
-        # Cameras repeat it with every image.
-        numbers = (tuple(part) for part in (info.d, info.k, info.p))
+        # Cameras repeat it with every image. Bytes, for a NaN is not equal to itself.
+        numbers = (part.tobytes() for part in (info.d, info.k, info.p))
         content = (info.width, info.height, info.distortion_model, *numbers, info.binning_x, info.binning_y, info.roi)
         if self._infos.get(stream) == content:
             return

@@ -1,5 +1,6 @@
 """What the node's inputs, over real DDS, say of cameras that give nothing to use."""
 
+import math
 import time
 
 import numpy as np
@@ -76,3 +77,15 @@ def test_a_camera_info_of_zeros_is_no_calibration(ros, node, camera):
     until(ros, node, lambda: inputs.cameras["visible"] is not None, send)
     assert inputs.uncalibrated().startswith("waits for thermal/camera_info with a calibration: K not zero")
     inputs.close()
+
+
+def test_a_camera_info_that_cannot_be_used_is_told_once_however_often_it_comes(ros, node, camera):
+    calibrations = []
+    inputs = Inputs(node, Settings(), FrameBuffer(10**9), lambda frame: None, lambda: calibrations.append(None))
+    infos, images = camera.create_publisher(CameraInfo, "visible/camera_info", 1), []
+    heard = node.create_subscription(CameraInfo, "visible/camera_info", images.append, 5)
+    info = CameraInfo(width=320, height=240, k=[math.nan] * 9)
+    until(ros, node, lambda: len(images) > 5, lambda: infos.publish(info))
+    assert len(calibrations) == 1
+    inputs.close()
+    node.destroy_subscription(heard)
