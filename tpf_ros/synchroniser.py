@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tpf_ros.message_filters_matcher import MessageFiltersMatcher
-from tpf_ros.nearest_matcher import THERMAL, VISIBLE, NearestMatcher
+from tpf_ros.nearest_matcher import HORIZON, THERMAL, VISIBLE, NearestMatcher
 
 POLICIES = ("nearest", "message_filters")
 _AGES = 64  # frames of each stream that the offset is estimated from
@@ -155,11 +155,11 @@ class Synchroniser:
     def let_out(self, stamp: int, now: int) -> list[Pair]:
         """Let those that wait out alone, now, for someone who has seen the one of `stamp` (0: the newest).
 
-        Nothing comes out where `stamp` (ns, as the camera wrote it) is older than all of them.
+        Nothing comes out where `stamp` (ns, as the camera wrote it) is older than all of them, or by another clock.
         """
         for stream in self._alone_streams(now):
             waiting = self._cameras[stream].waiting
-            if waiting and (stamp == 0 or stamp >= waiting[0].stamp):
+            if waiting and (stamp == 0 or waiting[0].stamp <= stamp <= waiting[-1].stamp + HORIZON):
                 return self._out(self._release(stream))
         return []
 

@@ -200,6 +200,7 @@ def test_frames_that_wait_come_out_at_once_for_who_has_seen_one_and_not_again(se
         assert synchroniser.add_visible(shot.stamp, shot, shot.arrival) == []
     now = early[-1].arrival
     assert synchroniser.let_out(early[0].stamp - 1, now) == [], "that one is in the past"
+    assert synchroniser.let_out(early[-1].stamp + 10 * S, now) == [], "that one is by a clock that is ahead"
     stamp = early[0].stamp if seen == "the oldest" else 0
     assert [pair.visible for pair in synchroniser.let_out(stamp, now)] == early
     assert synchroniser.let_out(stamp, now) == []
