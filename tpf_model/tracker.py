@@ -31,6 +31,8 @@ _HABIT = 0.05  # what a frame is worth to the usual response of the filter, agai
 # What the filter responds less to, against the usual, it does not learn: mostly that is what has come in front of the
 # target, and a filter that has learnt it prefers it afterwards. Where the target has changed, the usual response falls.
 _KNOWN = 0.85
+# Of the target's own score in the first frame: where that is low, what stands for coast_score when the filter vouches.
+_RECOGNISED = 0.7
 # Of `size_rate`, for what the network says of the size where the scale filter says how that changes. The ratio of width
 # to height is the network's alone.
 _SIZE_SHARE = 0.25
@@ -66,7 +68,8 @@ class TrackerConfig:
     filter_rate: float = 0.02  # what a frame is worth to the filters (`Appearance`) against all before it; 0: none
     coast_score: float = 0.3  # below it the box is not believed ...
     # ... unless the filter responds to the target as it usually does, to this part at least: a target that turns away
-    # resembles its template less and less, but still itself a moment ago. Only down to half of coast_score.
+    # resembles its template less and less, but still itself a moment ago. Only down to half of coast_score, or lower
+    # for what the network hardly knows even in the first frame.
     filter_trust: float = 0.9
     # Frames for which a look-alike that vanished into the target is awaited on its other side; 0: none is followed.
     crossing_frames: int = 60
@@ -177,7 +180,9 @@ class Tracker:
         initial = self._session.embed(frame, self._template_region(box), self._registration)
         crop = self._around(box)
         located = self._session.locate(initial, initial, frame, crop, self._registration, self._window)
-        believed = located.score >= self._config.coast_score
+        self._own_score = _middle_score(located.scores, self._session.config.search_factor)
+        # Where another place scores better, the size is not the target's.
+        believed = self._own_score >= max(located.score, self._config.coast_score)
         self._calibration = self._calibrate(_in_image(located, crop), box, frame.size) if believed else (1.0, 1.0)
         self._appearance: Appearance | None = None
         if self._config.filter_rate:
@@ -262,9 +267,10 @@ class Tracker:
             self._usual += _share(_HABIT, self._frames) * (response - self._usual)
 
     def _is_familiar(self, located: Located) -> bool:
-        if located.response is None or located.score < self._config.coast_score / 2:
+        lowest = min(self._config.coast_score, _RECOGNISED * self._own_score) / 2
+        if located.response is None or located.score < lowest:
             return False
-        return located.response >= self._config.filter_trust * self._usual
+        return located.response > self._config.filter_trust * self._usual  # 0 where there is nothing to see
 
     def _step_aside(self, located: Located, crop: Crop) -> bool:
         """Whether the box went on with a look-alike that the target met; if so it is now where the target is."""
@@ -376,6 +382,13 @@ class Tracker:
 def _share(rate: float, frames: float) -> float:
     """What `frames` at once are worth against all before them, where each is worth `rate`."""
     return 1 - (1 - rate) ** frames
+
+
+def _middle_score(scores: np.ndarray, factor: float) -> float:
+    """The best of a crop's scores (G, G) where the target is that it was cut for, `factor` times as large."""
+    cells = len(scores)
+    begin = round(cells * (1 - 1 / factor) / 2)
+    return float(scores[begin : cells - begin, begin : cells - begin].max())
 
 
 def _in_image(located: Located, crop: Crop) -> Box:

@@ -332,6 +332,12 @@ def test_a_first_size_that_is_not_believed_calibrates_nothing():
     assert raised[3] == pytest.approx(BOX[3] * 1.25 ** TrackerConfig().size_rate, abs=0.5)
 
 
+def test_where_another_place_scores_better_in_the_first_frame_it_calibrates_nothing():
+    tracker = Tracker(SpotSession(), replace(NO_FILTERS, hann_power=0))
+    tracker.init(brighter(scene(BOX, score=0.6), (360, 215, 60, 18), 0.95), BOX)
+    assert tracker.track(scene(BOX)).box == pytest.approx(BOX, abs=0.5)
+
+
 @pytest.mark.parametrize("place, way", [((620, 200), (-1, 0)), ((-20, 200), (1, 0)), ((300, 455), (0, -1))])
 def test_of_a_side_that_the_image_cuts_off_nothing_is_made_up_for(place, way):
     box = *place, *BOX[2:]
@@ -425,6 +431,23 @@ def test_where_only_the_filters_know_the_target_the_network_s_size_does_not_coun
         shown = moved(4 * step, 2 * step)
         estimate = tracker.track(scene(shown))
         assert estimate.state is State.TRACKING and iou(estimate.box, shown) > 0.8
+
+
+def test_a_target_that_the_network_hardly_knows_is_followed_by_the_filters():
+    session = Unsure()
+    session.sure = 0.12  # even in the first frame
+    tracker = started(session=session)
+    for step in range(1, 12):
+        shown = moved(4 * step, 2 * step)
+        estimate = tracker.track(scene(shown))
+        assert estimate.state is State.TRACKING and iou(estimate.box, shown) > 0.8
+    assert tracker.track(scene((*shown[:2], 70, 16))).state is State.COASTING  # another thing
+
+
+def test_of_an_image_without_anything_in_it_no_target_is_believed():
+    tracker = Tracker(SpotSession(), CONFIG)
+    tracker.init(scene(), BOX)
+    assert tracker.track(scene()).state is State.COASTING
 
 
 class Skewed(SpotSession):
