@@ -32,9 +32,10 @@ class ScaleFilter:
     def learn(self, sizes: Tensor, scale: Tensor, rate: Tensor) -> "ScaleFilter":
         """The filter after one more image, which counts `rate` (), 0..1, against all before it."""
         new = first_scale_filter(sizes, scale)
-        # No `lerp` of complex numbers: a GPU would have to compile it when it is first used.
+        # No `lerp`: a GPU would have to compile that of complex numbers when it is first used, and PyTorch 2.4 has none
+        # of numbers on a GPU by a rate on the CPU.
         numerator = self.numerator + (new.numerator - self.numerator) * rate
-        return ScaleFilter(numerator, self.denominator.lerp(new.denominator, rate.float()))
+        return ScaleFilter(numerator, self.denominator + (new.denominator - self.denominator) * rate)
 
     def clone(self) -> "ScaleFilter":
         return ScaleFilter(self.numerator.clone(), self.denominator.clone())

@@ -3,6 +3,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 from tpf_model.scale_filter import first_scale_filter, no_scale, sizes_of
 
 SIZE = 256
@@ -63,6 +65,22 @@ def test_a_target_that_changes_is_learnt_at_the_rate_at_the_size_it_has(texture)
     assert float(learnt.scale(seen(other, 1.08))) == pytest.approx(1.08, abs=0.01)
     unchanged = first_scale_filter(seen(texture, 1)).learn(seen(other, 1.08), *map(torch.tensor, (1.08, 0.0)))
     assert followed(unchanged, texture, 1.06, 6) == pytest.approx(1, abs=0.015)
+
+
+def test_in_pytorch_2_4_too_a_filter_on_a_gpu_learns_at_a_rate_on_the_cpu():
+    """On tensors without values. Its `lerp` raises an error for two devices, that of later versions does not."""
+
+    class OfPyTorch24(TorchDispatchMode):
+        def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+            places = {x.device for x in args if isinstance(x, torch.Tensor)}
+            assert operation is not torch.ops.aten.lerp.Tensor or len(places) == 1
+            return operation(*args, **(kwargs or {}))
+
+    with FakeTensorMode(allow_non_fake_inputs=True), OfPyTorch24():
+        known = no_scale(torch.device("cuda"))
+        learnt = known.learn(known.numerator, torch.tensor(1.1), torch.tensor(0.1, dtype=torch.float64))
+    for old, new in ((known.numerator, learnt.numerator), (known.denominator, learnt.denominator)):
+        assert (new.device, new.dtype, new.shape) == (old.device, old.dtype, old.shape)
 
 
 def test_where_there_is_nothing_to_see_the_size_stays(texture):
