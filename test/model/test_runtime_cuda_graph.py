@@ -14,7 +14,7 @@ from tpf_model.crop import Crop
 from tpf_model.decode import hann_window
 from tpf_model.frame import Frame
 from tpf_model.registration import Registration
-from tpf_model.runtime import open_session
+from tpf_model.runtime import cuda_graph, open_session
 from tpf_model.runtime.cuda_graph import CaptureError, CudaGraphSession, Lesson, embed_step, learn_step, locate_step
 from tpf_model.runtime.device_crop import StagedCrop
 from tpf_model.runtime.eager import EagerSession
@@ -215,6 +215,28 @@ def test_the_steps_do_nothing_that_a_capture_forbids():
             learnt = learn_step(nothing, lesson)
     assert all(new.shape == old.shape and new.dtype == old.dtype for new, old in zip(parts(learnt), parts(nothing)))
     assert (tokens.shape, answer.shape, fused.shape) == (templates[0].shape, (7 + 16 * 16,), (3, 256, 256))
+
+
+def test_what_a_capture_forbade_is_said_in_one_line(both, monkeypatch):
+    """What PyTorch raises: CUDA's error, with advice below it, and for the end of the capture another one."""
+    advice = "\nCUDA kernel errors might be asynchronously reported at some other API call."
+
+    def fail(step, stream):
+        try:
+            raise RuntimeError(f"CUDA error: operation not permitted when stream is capturing{advice}")
+        finally:
+            raise RuntimeError(f"CUDA error: operation failed due to a previous error during capture{advice}")
+
+    monkeypatch.setattr(cuda_graph, "capture", fail)
+    monkeypatch.setattr(both[1], "_stream", object())
+    with pytest.raises(CaptureError, match=": CUDA error: operation not permitted when stream is capturing; runtime"):
+        both[1]._program(lambda: None)
+    monkeypatch.setattr(cuda_graph, "capture", lambda step, stream: 1 / 0)
+    with pytest.raises(CaptureError, match=": division by zero; runtime"):
+        try:
+            raise ValueError("of something else")
+        except ValueError:
+            both[1]._program(lambda: None)
 
 
 def test_on_a_cpu_the_runtime_is_refused_and_not_chosen():

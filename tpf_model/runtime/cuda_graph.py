@@ -4,6 +4,7 @@ docs/gpu.md says what that costs and how it is measured.
 """
 
 import contextlib
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -125,11 +126,15 @@ class CudaGraphSession(EagerSession):
         """`step`, on a GPU as a graph."""
         if self._stream is None:
             return step
+        before = sys.exc_info()[1]  # an error that the caller is handling
         try:
             return capture(step, self._stream)
         except Exception as error:  # PyTorch's, Triton's and the libraries' have no common base
+            # After what a capture forbids, its end is an error, too.
+            cause = error if error.__context__ is before else error.__context__
+            reason = str(cause).partition("\n")[0]  # PyTorch's go on with how to debug a kernel
             raise CaptureError(
-                f"runtime 'cuda_graph' cannot run on {self.info.device} with scan {self.info.scan!r}: {error}; "
+                f"runtime 'cuda_graph' cannot run on {self.info.device} with scan {self.info.scan!r}: {reason}; "
                 "runtime 'eager' needs no capture"
             ) from error
 
