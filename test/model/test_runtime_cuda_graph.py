@@ -280,6 +280,22 @@ def test_graphs_run_in_another_thread_than_the_one_that_made_them(both, frames):
 
 
 @needs_cuda
+def test_what_was_learnt_can_be_read_at_once(frames):
+    session = CudaGraphSession(*load_network("tiny"), "cuda", "float32")
+    box = true_boxes()[0]
+    plain, crop = locate(session, frames[0], box)
+    place = tuple(value / crop.size for value in crop.box_to_crop(box))
+    template, known = session.embed(frames[0], Crop.around(box, 2, 128), IDENTITY), first_appearance(plain.fused, place)
+    located = session.locate(template, template, frames[1], crop, IDENTITY, WINDOW, known)
+    awaited = session.learn(known, located, place, 0.3)
+    torch.cuda.synchronize()
+    with torch.cuda.stream(session._stream):
+        torch.cuda._sleep(2 * 10**8)  # cycles: a tenth of a second
+    at_once = session.learn(known, located, place, 0.3)
+    assert all(torch.equal(one.cpu(), other.cpu()) for one, other in zip(parts(at_once), parts(awaited)))
+
+
+@needs_cuda
 def test_a_network_that_cannot_be_captured_is_an_error_that_says_so():
     network, provenance = load_network("tiny", "random")
     fuse = network.fusion.forward

@@ -115,7 +115,10 @@ class CudaGraphSession(EagerSession):
         with self._on_stream():
             self._load(appearance)
             self._lesson.give(located, box, rate)
-            return self._learn().clone()
+            learnt = self._learn().clone()
+        if self._stream is not None:  # it is the caller's now, who may look at it before the next frame
+            torch.cuda.current_stream(self._device).wait_stream(self._stream)
+        return learnt
 
     def _load(self, appearance: Appearance) -> None:
         if appearance is not self._known:
