@@ -155,7 +155,8 @@ def test_the_appearance_is_that_of_the_call(both, frames):
             level = 1 / session.predict(template, template, plain.fused)[0]
         led, again = session.locate(*arguments, level, elsewhere), session.locate(*arguments, WINDOW)
         assert again.box == plain.box and again.spectrum is again.sizes is again.response is again.scale is None
-        assert torch.allclose(led.spectrum, spectrum_of(led.fused), atol=1e-4)
+        # Outside of a graph a GPU's convolutions are in TF32.
+        assert torch.allclose(led.spectrum, spectrum_of(led.fused), atol=2e-2)
         sizes = sizes_of(led.fused, torch.tensor(led.box), elsewhere.sides)
         assert torch.allclose(led.sizes.cpu(), sizes.cpu(), atol=1e-2)
         found.append((led.score, led.response, led.scale))
