@@ -1,6 +1,10 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
+from tpf_model import runtime
 from tpf_model.config import load_variant
 from tpf_model.cpu import multiplies_in_bfloat16
 from tpf_model.crop import Crop
@@ -38,6 +42,21 @@ def test_opening_a_session_does_once_all_that_a_frame_needs(monkeypatch):
     monkeypatch.setattr(SessionInParts, "learn", lambda *arguments: learnt.append(learn(*arguments)) or learnt[-1])
     open_session("tiny", "cpu", weights="random")
     assert len(learnt) == 1
+
+
+def test_sessions_that_threads_open_at_once_are_opened_one_after_the_other(monkeypatch):
+    """CUDA graphs of two cannot be captured at once."""
+    opening = []
+
+    def warm_up(session):
+        opening.append(session)
+        time.sleep(0.2)
+        assert opening.pop() is session and not opening
+
+    monkeypatch.setattr(runtime, "_warm_up", warm_up)
+    with ThreadPoolExecutor(2) as pool:
+        sessions = list(pool.map(lambda _: open_session("tiny", "cpu", weights="random"), range(2)))
+    assert sessions[0] is not sessions[1]
 
 
 def test_the_info_says_what_runs(session):

@@ -1,5 +1,6 @@
 """How a network is executed. `open_session` is the way in."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from tpf_model.runtime.session import Located, SessionInfo, Template, TPFSession
 from tpf_model.weights import load_network
 
 RUNTIMES = ("auto", "eager", "cuda_graph", "onnx")
+# Held by who opens a session: a process can capture one CUDA graph at a time, and wait for no GPU meanwhile.
+_opening = threading.Lock()
 
 __all__ = ["RUNTIMES", "Located", "SessionInfo", "TPFSession", "Template", "fused_to_image", "open_session"]
 
@@ -46,15 +49,16 @@ def open_session(
         raise ValueError(f"unknown runtime {runtime!r}; known: {', '.join(RUNTIMES)}")
     if threads < 0:
         raise ValueError(f"threads is {threads}, must be >= 0 (0: PyTorch's default)")
-    if runtime == "onnx" or runtime == "auto" and is_exported(weights):
-        if device not in ("auto", "cpu"):
-            raise ValueError(f"runtime 'onnx' runs on the CPU: device is {device!r}, must be auto or cpu")
-        session = open_onnx_session(model, weights, threads or torch.get_num_threads(), scan, precision)
-    else:
-        session = _open_with_pytorch(model, device, runtime, weights, scan, precision)
-    if threads:
-        torch.set_num_threads(threads)
-    _warm_up(session)
+    with _opening:
+        if runtime == "onnx" or runtime == "auto" and is_exported(weights):
+            if device not in ("auto", "cpu"):
+                raise ValueError(f"runtime 'onnx' runs on the CPU: device is {device!r}, must be auto or cpu")
+            session = open_onnx_session(model, weights, threads or torch.get_num_threads(), scan, precision)
+        else:
+            session = _open_with_pytorch(model, device, runtime, weights, scan, precision)
+        if threads:
+            torch.set_num_threads(threads)
+        _warm_up(session)
     return session
 
 
