@@ -47,6 +47,10 @@ def test_every_target_has_a_row(rows):
         assert row["machine"] and row["what"]
 
 
+def test_no_row_waits_for_what_takes_long_to_compile():
+    assert [target.name for target in suite.EXPERIMENTS[-1].targets] == ["gpu.adapter_against_compiled"]
+
+
 def test_rows_of_a_gpu_are_not_measured_and_say_why(rows):
     for name, row in rows.items():
         if name.startswith("gpu.") or name.endswith("gpu") or "cuda" in name:

@@ -30,6 +30,7 @@ EXPERIMENTS = (
     Experiment(start_rows.GPU, start_rows.measure_gpu),
     Experiment(error_rows.SCANS, error_rows.measure_scans),
     Experiment(error_rows.SESSIONS, error_rows.measure_sessions),
+    Experiment(gpu_rows.COMPILED, gpu_rows.measure_compiled),  # last, for nothing is to wait for what it compiles
 )
 
 
