@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from tpf_model.config import default_model
@@ -68,6 +69,16 @@ def test_what_cannot_be_exported_is_named(tmp_path, monkeypatch, capsys, argumen
     assert cli.main(["export", "--out", "tiny.onnx", "--model", "tiny", *arguments]) == 2
     assert said in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_tensorrt_that_cannot_keep_precisions_is_refused_before_any_work(tmp_path, monkeypatch, capsys):
+    """As JetPack 6.0 has it."""
+    old = SimpleNamespace(__version__="8.6.2", NetworkDefinitionCreationFlag=SimpleNamespace(EXPLICIT_BATCH=0))
+    monkeypatch.setitem(sys.modules, "tensorrt", old)
+    out = tmp_path / "small.engine"
+    assert cli.main(["export", "--format", "tensorrt", "--model", "small", "--out", str(out)]) == 2
+    assert "TensorRT 8.6.2 chooses layers' precisions itself: 10 or later is needed" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_build_machine_needs_no_ros(tmp_path):

@@ -4,7 +4,7 @@ import torch
 
 
 def require_tensorrt():
-    """The module tensorrt; ValueError where it is missing."""
+    """The module tensorrt; ValueError where it is missing or too old."""
     try:
         import tensorrt
     except ImportError as error:
@@ -12,6 +12,8 @@ def require_tensorrt():
             f"an engine needs NVIDIA's package tensorrt ({error}): pip install tensorrt-cu12 (several GB); on a Jetson "
             "it is part of JetPack"
         ) from error
+    if not hasattr(tensorrt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
+        raise ValueError(f"TensorRT {tensorrt.__version__} chooses layers' precisions itself: 10 or later is needed")
     return tensorrt
 
 
