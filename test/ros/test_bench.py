@@ -5,16 +5,18 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import pytest
+import torch
 from torch.nn import BatchNorm2d
 
 from tpf_model.runtime import open_session
 from tpf_model.tracker import State
 from tpf_model.weights import RANDOM
 from tpf_ros import cli
-from tpf_ros.bench import accuracy_rows, command, suite
+from tpf_ros.bench import accuracy_rows, command, gpu_rows, suite
 from tpf_ros.bench.conditions import Conditions
 from tpf_ros.bench.report import BEGIN, END
 from tpf_ros.bench.row import Measured, NotMeasured, Target, to_json
@@ -210,6 +212,14 @@ def test_a_row_is_met_on_its_own_side_of_the_target():
     for value in (0.4, 0.5, 0.6):
         assert to_json(at_most, Measured(value, "CPU"), "one")["passed"] is (value <= 0.5)
         assert to_json(at_least, Measured(value, "CPU"), "one")["passed"] is (value >= 0.5)
+
+
+def test_memory_that_a_gpu_shares_with_the_cpu_is_not_taken_for_its_own(monkeypatch):
+    orin = SimpleNamespace(name="Orin", is_integrated=1)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: orin)
+    with pytest.raises(NotMeasured, match="Orin has no memory of its own"):
+        gpu_rows.measure_memory(Conditions())
 
 
 def test_a_device_is_left_out_with_the_reason():

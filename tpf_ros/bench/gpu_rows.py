@@ -144,6 +144,9 @@ def _open_without_adapter(device: torch.device, conditions: Conditions) -> TPFSe
 def measure_memory(conditions: Conditions) -> Results:
     """What the GPU's used memory grows by while another process tracks: its context, libraries, weights and buffers."""
     device = conditions.gpu()
+    properties = torch.cuda.get_device_properties(device)
+    if properties.is_integrated:
+        raise NotMeasured(f"{properties.name} has no memory of its own: what it and the CPU use is not told apart")
     with tempfile.TemporaryDirectory() as folder:
         before = torch.cuda.mem_get_info(device)[0]
         command = [sys.executable, "-m", "tpf_ros.bench.hold_base", str(device), _RUNTIME]
@@ -155,4 +158,4 @@ def measure_memory(conditions: Conditions) -> Results:
             used = before - torch.cuda.mem_get_info(device)[0]
         finally:
             child.stop()
-    return {MEMORY[0].name: Measured(used / 1e9, torch.cuda.get_device_name(device))}
+    return {MEMORY[0].name: Measured(used / 1e9, properties.name)}
