@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tpf_training.datasets.record import DatasetError
+from tpf_training.evaluation.camera_motion import moved
 from tpf_training.evaluation.clips import read_paired, read_single
 
 
@@ -69,6 +70,23 @@ def test_every_third_frame_and_starts_among_those(walk):
         np.testing.assert_array_equal(part.boxes, sequence.boxes[part.first :: 3])
     with pytest.raises(DatasetError, match="walk/A: of every 60 frames only the very first shows the target"):
         sequence.stepped(60)
+
+
+def test_a_moving_camera_shows_the_target_elsewhere_and_the_boxes_say_where(walk):
+    (sequence,) = read_paired(walk)
+    seen, again = moved(sequence, 4), moved(sequence, 4)
+    np.testing.assert_array_equal(seen.boxes, again.boxes)
+    steps = np.diff(seen.boxes[:, :2] - sequence.boxes[:, :2], axis=0)
+    assert 2 < np.sqrt(np.square(steps).mean()) < 5
+    for box, moved_box, plain, images in zip(sequence.boxes, seen.boxes, sequence.images(), seen.images(), strict=True):
+        for before, after in zip(plain, images, strict=True):
+            assert after.shape[:2] == (120 + seen.room, 160 + seen.room)
+            np.testing.assert_array_equal(_cut(after, moved_box), _cut(before, box))
+
+
+def _cut(image, box):
+    x, y, w, h = box.astype(int)
+    return image[y : y + h, x : x + w]
 
 
 def test_listed_clips_of_one_modality(data_root, tmp_path):

@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 from tpf_training.evaluation.arguments import add_models, check_folders, check_unique, named_models
+from tpf_training.evaluation.camera_motion import moved
 from tpf_training.evaluation.clips import VideoSequence, read_paired, read_single
 from tpf_training.evaluation.comparison import EXPLANATION, leads, summarise, tables
 from tpf_training.evaluation.degradation import MODALITIES, Degradation
 from tpf_training.evaluation.entrants import Entrant, PeerEntrant, TPFEntrant
 from tpf_training.evaluation.evaluate import Result, evaluate_all
-from tpf_training.evaluation.one_pass import EvaluationError
+from tpf_training.evaluation.one_pass import EvaluationError, Sequence
 from tpf_training.evaluation.peers import NANOTRACK_FILES, PEER_INPUTS, PEERS
 from tpf_training.evaluation.rules import CLIPS, RULES
 from tpf_training.evaluation.table import as_markdown, as_text
@@ -49,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole_number(1),
         metavar="N",
         help="start at every N-th frame of each target, too, rather than at its first alone",
+    )
+    clips.add_argument(
+        "--camera-motion",
+        type=whole_number(1),
+        metavar="PIXELS",
+        help="shift the images at random by about so much from frame to frame, as if the camera were flown or carried",
     )
     trackers = parser.add_argument_group("trackers")
     add_models(trackers)
@@ -97,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
         "rules": dataclasses.asdict(RULES[args.rules]),
         "degradation": degradation and dataclasses.asdict(degradation),
         "step": args.step,
+        "camera_motion": args.camera_motion,
         "threads": args.threads,
         "workers": args.workers,
         "entrants": {entrant.name: dataclasses.asdict(entrant) for entrant in entrants},
@@ -110,12 +118,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _checked(sequences: list[VideoSequence], args: argparse.Namespace) -> list[VideoSequence]:
+def _checked(sequences: list[VideoSequence], args: argparse.Namespace) -> list[Sequence]:
     check_unique([sequence.name for sequence in sequences], "targets")
     sequences = [sequence.stepped(args.step) for sequence in sequences]
     if args.start_every:
         sequences = [start for sequence in sequences for start in sequence.anchored(args.start_every)]
-    return [sequence.head(args.frames) for sequence in sequences] if args.frames else sequences
+    if args.frames:
+        sequences = [sequence.head(args.frames) for sequence in sequences]
+    return [moved(sequence, args.camera_motion) for sequence in sequences] if args.camera_motion else sequences
 
 
 def _entrants(args: argparse.Namespace) -> list[Entrant]:
@@ -150,7 +160,7 @@ def _show(result: Result) -> None:
     print(f"{result.entrant} on {result.sequence}: {numbers}", file=sys.stderr, flush=True)
 
 
-def _of(results: list[Result], sequences: list[VideoSequence]) -> list[Result]:
+def _of(results: list[Result], sequences: list[Sequence]) -> list[Result]:
     names = {sequence.name for sequence in sequences}
     return [result for result in results if result.sequence in names]
 
@@ -173,6 +183,8 @@ def _conditions(report: dict) -> str:
     ]
     if report["step"] > 1:
         lines.append(f"One frame in {report['step']} was shown.")
+    if report["camera_motion"]:
+        lines.append(f"The camera moves by about {report['camera_motion']} pixels a frame.")
     if degradation:
         kind = "black" if degradation["black"] else "absent"
         lines.append(f"{degradation['modality']} images are {kind} from each target's frame {degradation['start']} on.")
