@@ -1,11 +1,17 @@
-"""What Linux says of the CPU, in /proc/cpuinfo; nothing elsewhere."""
+"""What Linux says of the CPU, in /proc/cpuinfo; elsewhere no more than its name is known."""
 
+import platform
 from pathlib import Path
+
+
+def cpu_name() -> str:
+    """As Linux calls it; elsewhere as Python does."""
+    return _field("model name") or platform.processor() or platform.machine()
 
 
 def cpu_flags() -> set[str]:
     """The instruction sets by Linux's names: "avx512_bf16", "amx_bf16" and so on."""
-    return set((cpu_field("flags") or cpu_field("Features")).split())  # x86, ARM
+    return set((_field("flags") or _field("Features")).split())  # x86, ARM
 
 
 def multiplies_in_bfloat16() -> bool:
@@ -18,7 +24,7 @@ def adds_8_bit_products() -> bool:
     return bool(cpu_flags() & {"avx512_vnni", "avx_vnni", "asimddp"})
 
 
-def cpu_field(name: str) -> str:
+def _field(name: str) -> str:
     """The first such field, empty where there is none."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-import platform
 from importlib import metadata
 from pathlib import Path
 
+from tpf_model.cpu import cpu_name
 from tpf_model.runtime import SessionInfo
 from tpf_training.evaluation.entrants import TPFEntrant
 from tpf_training.evaluation.one_pass import EvaluationError
@@ -36,7 +36,7 @@ def tracker_record(info: SessionInfo, weights: Path, entrant: TPFEntrant) -> dic
 def device_name(info: SessionInfo) -> str:
     """The GPU's or the processor's product name."""
     _, bracket, name = info.device.partition(" (")
-    return name.removesuffix(")") if bracket else _processor()
+    return name.removesuffix(")") if bracket else cpu_name()
 
 
 def join_run(folder: Path, tracker: str, root: Path, settings: dict, device: str) -> None:
@@ -93,13 +93,3 @@ def _version() -> str:
         return metadata.version("tpf_training")
     except metadata.PackageNotFoundError:
         return "not installed"
-
-
-def _processor() -> str:
-    """As Linux calls it; elsewhere as Python does."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
