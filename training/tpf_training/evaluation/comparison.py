@@ -1,13 +1,12 @@
 """Several trackers side by side on one set of sequences: numbers to keep, and tables to read."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from tpf_training.evaluation.entrants import Entrant, PeerEntrant
 from tpf_training.evaluation.evaluate import Result
 from tpf_training.evaluation.metrics.robustness import share_kept
 from tpf_training.evaluation.one_pass import Sequence
+from tpf_training.evaluation.table import Layout
 
 MEANS = {"sr": "SR", "pr": "PR@20", "npr": "NPR@0.2", "kept": "kept", "kept_of_all_frames": "kept of all frames"}
 EXPLANATION = """\
@@ -42,8 +41,8 @@ def _entrant(results: list[Result]) -> dict:
     return {"mean": mean, "sequences": each}
 
 
-def tables(summary: dict, layout: Callable[[list[str], list[list[str]]], str]) -> str:
-    """The means, best SR first, then SR/kept of each sequence, drawn by one of the functions in `table.py`."""
+def tables(summary: dict, layout: Layout) -> str:
+    """The means, best SR first, then SR/kept of each sequence, drawn by `layout`."""
     entrants = dict(sorted(summary["entrants"].items(), key=lambda item: -item[1]["mean"]["sr"]))
     means = [
         [name, *(_percent(entrant["mean"][key]) for key in MEANS), f"{entrant['mean']['fps']:.1f}"]

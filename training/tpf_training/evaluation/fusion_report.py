@@ -10,8 +10,7 @@ import numpy as np
 
 from tpf_training.evaluation.fusion_metrics import DEFINITIONS, MEASURES
 from tpf_training.evaluation.pair_folder import set_of
-
-Layout = Callable[[list[str], list[list[str]]], str]  # see `table.py`
+from tpf_training.evaluation.table import Layout
 
 
 @dataclass

@@ -1,10 +1,10 @@
 """The modality gap of several models, side by side, by layer: tables to read and lines to plot."""
 
 import csv
-from collections.abc import Callable
 from pathlib import Path
 
-Layout = Callable[[list[str], list[list[str]]], str]  # see `table.py`
+from tpf_training.evaluation.table import Layout
+
 MEANING = """\
 MMD^2 of the search crop's tokens, unbiased (Gretton et al., 2012), ± its standard error (jackknife over pairs); 0: one
 distribution, 2: nothing in common. In brackets what no gap looks like: 95 % of the estimates stay below where the two

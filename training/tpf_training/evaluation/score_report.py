@@ -2,14 +2,13 @@
 
 import csv
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tpf_training.evaluation.benchmarks import Benchmark
+from tpf_training.evaluation.table import Layout
 from tpf_training.evaluation.tally import Tally, curves, scores
-
-Layout = Callable[[list[str], list[list[str]]], str]  # see `table.py`
 
 
 @dataclass(frozen=True)

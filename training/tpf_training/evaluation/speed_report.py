@@ -1,6 +1,6 @@
 """The numbers of `tpf-eval speed` as tables to read."""
 
-from collections.abc import Callable
+from tpf_training.evaluation.table import Layout
 
 EXPLANATION = """\
 Batch 1, a frame from two images to a box; all entrants track the same frames in turns. Stages: crop of the search
@@ -11,8 +11,7 @@ times bytes of the precision. Peak: of a process of its own, with PyTorch and al
 _NUMBERS = ["computes in", "FPS", "p50 ms", "p95 ms", "p99 ms", "M parameters", "GFLOP", "weights MB", "peak MB"]
 
 
-def document(report: dict, layout: Callable[[list[str], list[list[str]]], str]) -> str:
-    """layout: one of the functions in `table.py`."""
+def document(report: dict, layout: Layout) -> str:
     entrants = report["entrants"]
     stages = list(dict.fromkeys(stage for entrant in entrants.values() for stage in entrant["stages_ms"] or ()))
     parts = [

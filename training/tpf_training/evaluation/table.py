@@ -1,5 +1,9 @@
 """Tables of text: aligned columns, and Markdown."""
 
+from collections.abc import Callable
+
+Layout = Callable[[list[str], list[list[str]]], str]  # `as_text` or `as_markdown`
+
 
 def as_text(header: list[str], rows: list[list[str]]) -> str:
     """Columns as wide as their widest cell, the first to the left and the others to the right."""
