@@ -42,7 +42,7 @@ def fuse(expert):
 
 
 def test_a_wrong_configuration_is_told_with_what_would_be_right(tmp_path):
-    with pytest.raises(ValueError, match="'a': unknown kind 'cdd_fuse'; known: folder, .*did you mean 'cddfuse'"):
+    with pytest.raises(ValueError, match="'a': kind has an unknown name 'cdd_fuse'; did you mean 'cddfuse'"):
         ExpertConfig("a", "cdd_fuse", tmp_path)
     with pytest.raises(ValueError, match="'a/b' must be usable as a folder's name"):
         ExpertConfig("a/b", "folder", tmp_path)

@@ -258,8 +258,8 @@ def test_a_missing_folder_is_named_unless_its_weight_is_0(data_root, tmp_path):
     assert few.sample(np.random.default_rng(0)).source in few.shares
 
 
-def test_an_unknown_source_is_an_error_that_lists_the_known(data_root):
-    with pytest.raises(ValueError, match="'rgb_vidoe', did you mean 'rgb_video'; known: .*lasher"):
+def test_an_unknown_source_is_an_error_that_names_the_nearest(data_root):
+    with pytest.raises(ValueError, match="sources has an unknown name 'rgb_vidoe'; did you mean 'rgb_video'"):
         build_mixture(data_root, {"rgb_vidoe": SourceConfig(1)})
 
 

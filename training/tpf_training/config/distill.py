@@ -84,5 +84,4 @@ class DistillConfig:
         check_crops("pairs.sampling", self.pairs.sampling, load_variant(self.model))
         if not self.temperature > 0:
             raise ValueError(f"temperature is {self.temperature}, must be above 0")
-        if self.norm not in NORMS:
-            raise ValueError(f"norm is {self.norm!r}, must be one of {', '.join(NORMS)}")
+        check_name("norm", self.norm, NORMS)

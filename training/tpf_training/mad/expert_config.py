@@ -1,8 +1,9 @@
 """What a fusion expert is made of: one entry of a configuration."""
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
+
+from tpf_training.checks import check_name
 
 FILES = ("folder", "onnx", "torchscript")  # all that they are is at `path`
 CHECKOUTS = ("cddfuse", "diff_if", "mambadfuse")
@@ -25,10 +26,7 @@ class ExpertConfig:
     weights: Path | None = None
 
     def __post_init__(self):
-        if self.kind not in KINDS:
-            near = difflib.get_close_matches(self.kind, KINDS, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"expert {self.name!r}: unknown kind {self.kind!r}; known: {', '.join(KINDS)}{hint}")
+        check_name(f"expert {self.name!r}: kind", self.kind, KINDS)
         if not self.name or Path(self.name).name != self.name:
             raise ValueError(f"expert name {self.name!r} must be usable as a folder's name: not empty, no slashes")
         if self.weights is not None and self.kind in FILES:

@@ -1,12 +1,12 @@
 """How much each expert counts: by how well a tracker does on its fused images, all alike, or one alone."""
 
-import difflib
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from tpf_model.network import TPFNetwork
+from tpf_training.checks import check_name
 from tpf_training.losses.box import box_overlaps, boxes_at_peaks
 
 ADAPTIVE, EQUAL = "adaptive", "equal"
@@ -32,11 +32,7 @@ class ExpertWeighting(nn.Module):
     ):
         super().__init__()
         self.experts, self.mode, self.temperature = list(experts), mode, temperature
-        known = [ADAPTIVE, EQUAL, *self.experts]
-        if mode not in known:
-            near = difflib.get_close_matches(mode, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"unknown weighting {mode!r}; known: {', '.join(known)}{hint}")
+        check_name("weighting", mode, (ADAPTIVE, EQUAL, *self.experts))
         if (mode == ADAPTIVE) != (tracker is not None):
             raise ValueError(f"weighting {mode!r} {'needs an' if tracker is None else 'uses no'} auxiliary tracker")
         if not temperature > 0:

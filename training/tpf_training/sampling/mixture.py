@@ -1,6 +1,5 @@
 """The endless mixture of all sources that training draws from."""
 
-import difflib
 import os
 import warnings
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tpf_training.augmentation.config import AugmentationConfig
+from tpf_training.checks import check_name
 from tpf_training.datasets.damage import summary
 from tpf_training.datasets.folder import read_folder
 from tpf_training.datasets.gtot import read_gtot
@@ -110,12 +110,8 @@ def default_cache() -> Path:
 
 def check_sources(sources: dict[str, SourceConfig]) -> None:
     """ValueError for a name that is no source's, or a split of one that has none."""
-    known = [*DEFAULT_SOURCES, *FRAME_SETS]
     for name, source in sources.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f", did you mean {near[0]!r}" if near else ""
-            raise ValueError(f"unknown source {name!r}{hint}; known: {', '.join(known)}")
+        check_name("sources", name, (*DEFAULT_SOURCES, *FRAME_SETS))
         if source.split is not None and name not in FRAME_SETS:
             raise ValueError(f"source {name!r} has no splits; those that have: {', '.join(FRAME_SETS)}")
 
