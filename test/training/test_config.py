@@ -59,11 +59,15 @@ def test_the_published_settings():
         ("data.sources.lashr.weight=1", r"'lashr'.*'lasher'"),
         ("drf.margin=[1", r"no YAML"),
         ("drf.weight=-1", r"drf.weight is -1.0, must be 0 or more"),
+        ("drf.margin=1.5", r"drf.margin is 1.5, must be a cosine"),
+        ("drf.decoder_width=70", r"drf.decoder_width is 70, must be a multiple of 32"),
+        ("drf.visible=false drf.thermal=false", r"drf.visible and drf.thermal are both off"),
+        ("drf.repulsion=false drf.reconstruction=false", r"drf.repulsion and drf.reconstruction are both off"),
     ],
 )
 def test_what_is_wrong_is_named(override, message):
     with pytest.raises(ConfigError, match=message):
-        load_config(FinetuneConfig, "base_finetune", [*PLACES["finetune"], override])
+        load_config(FinetuneConfig, "base_finetune", [*PLACES["finetune"], *override.split()])
 
 
 def test_what_is_missing_is_named():

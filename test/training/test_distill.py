@@ -152,6 +152,7 @@ def test_a_damaged_image_is_named_by_a_loading_process(plan, pairs, tmp_path):
         ("pairs.augmentation.silent=0.3", "pairs.augmentation.silent has no effect"),
         ("pairs.sampling.search.size=128", "pairs.sampling.search.size is 128; accepted: that of model 'small', 256"),
         ("norm=l3", "norm has an unknown name 'l3'"),
+        ("temperature=0", "temperature is 0.0, must be above 0"),
         ("experts_device=cuda:1", "experts_device has an unknown name 'cuda:1'; did you mean 'cuda'"),
     ],
 )

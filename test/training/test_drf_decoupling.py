@@ -127,22 +127,6 @@ def test_frozen_blocks_run_without_a_graph(network):
     assert first.mlp.fc1.weight.grad is None and second.mlp.fc1.weight.grad.abs().max() > 0
 
 
-@pytest.mark.parametrize(
-    "options, message",
-    [
-        ({"visible": False, "thermal": False}, "visible or thermal"),
-        ({"repulsion": False, "reconstruction": False}, "repulsion or reconstruction"),
-        ({"margin": 1.5}, "margin is 1.5"),
-        ({"frozen_blocks": 3}, r"frozen_blocks is 3, must be in 0 \.\. 2"),
-    ],
-)
-def test_options_that_leave_nothing_to_learn_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        decoupling(**options)
-    with pytest.raises(ValueError, match="decoder width 70"):
-        Decoupling(TINY, decoder_width=70)
-
-
 def test_one_batch_is_learnt(network):
     branches = decoupling()
     branches.start_from(network.encoder)

@@ -93,8 +93,6 @@ def test_a_weighting_that_cannot_be_is_told():
         ExpertWeighting(EXPERTS, "adaptive")
     with pytest.raises(ValueError, match="'equal' uses no auxiliary tracker"):
         ExpertWeighting(EXPERTS, "equal", FixedTracker())
-    with pytest.raises(ValueError, match="temperature is 0, must be above 0"):
-        ExpertWeighting(EXPERTS, "adaptive", FixedTracker(), 0)
 
 
 def test_the_auxiliary_tracker_is_a_frozen_network():
@@ -113,8 +111,6 @@ def test_the_loss_is_the_weighted_distance_from_each_expert():
     assert distillation_loss(fused, targets, weights).item() == pytest.approx((0.1 + 0.3) / 2)
     squared = distillation_loss(fused, targets, weights, "l2").item()
     assert squared == pytest.approx((0.01 + 0.13) / 2)
-    with pytest.raises(ValueError, match="unknown norm 'l3'; known: l1, l2"):
-        distillation_loss(fused, targets, weights, "l3")
 
 
 def test_an_adapter_that_is_distilled_on_one_batch_becomes_its_expert():

@@ -7,10 +7,8 @@ def freeze_first_blocks(encoder: VisionTransformer, count: int) -> None:
     """No gradient for the first `count` blocks and what comes before them; 0 leaves the whole encoder learning.
 
     As images need no gradient either, these blocks then run without a graph, which is what makes them cheap. (Fused
-    images do, where the adapter learns.) ValueError unless 0 <= count <= depth.
+    images do, where the adapter learns.)
     """
-    if not 0 <= count <= len(encoder.blocks):
-        raise ValueError(f"frozen_blocks is {count}, must be in 0 .. {len(encoder.blocks)}, the encoder's depth")
     if count:
         encoder.cls_token.requires_grad_(False)
         for module in (encoder.patch_embed, *encoder.blocks[:count]):

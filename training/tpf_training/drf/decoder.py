@@ -17,8 +17,6 @@ class Decoder(nn.Module):
 
     def __init__(self, features: int, cells: int, patch: int, width: int, depth: int):
         super().__init__()
-        if width % _HEAD_WIDTH:
-            raise ValueError(f"decoder width {width} is not a multiple of {_HEAD_WIDTH}")
         self.cells, self.patch = cells, patch
         self.embed = nn.Linear(features, width)
         # Fixed, as MAE's; with learnt ones, two branches would have more parameters than published.

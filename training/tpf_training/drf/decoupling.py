@@ -20,7 +20,6 @@ class Decoupling(nn.Module):
     visible, thermal: which modalities have a branch; repulsion, reconstruction: which losses there are; margin: the
     cosine that repulsion tolerates; frozen_blocks: first blocks of the auxiliary encoders that do not learn;
     decoder_width and decoder_depth: as published. For `base`, 290.2 M parameters together with the tracker's.
-    ValueError for no modality, no loss, or a number out of its range.
     """
 
     def __init__(
@@ -37,10 +36,6 @@ class Decoupling(nn.Module):
         decoder_depth: int = 4,
     ):
         super().__init__()
-        if not (visible or thermal) or not (repulsion or reconstruction):
-            raise ValueError("decoupling needs visible or thermal, and repulsion or reconstruction")
-        if not -1 <= margin < 1:
-            raise ValueError(f"margin is {margin}, must be a cosine in [-1, 1)")
         self.repulsion, self.reconstruction, self.margin = repulsion, reconstruction, margin
         modalities = [name for name, wanted in (("visible", visible), ("thermal", thermal)) if wanted]
         self.branches = nn.ModuleDict(

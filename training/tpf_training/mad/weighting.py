@@ -35,8 +35,6 @@ class ExpertWeighting(nn.Module):
         check_name("weighting", mode, (ADAPTIVE, EQUAL, *self.experts))
         if (mode == ADAPTIVE) != (tracker is not None):
             raise ValueError(f"weighting {mode!r} {'needs an' if tracker is None else 'uses no'} auxiliary tracker")
-        if not temperature > 0:
-            raise ValueError(f"temperature is {temperature}, must be above 0")
         self.tracker = tracker.requires_grad_(False).eval() if tracker is not None else None
 
     def train(self, mode: bool = True) -> "ExpertWeighting":
