@@ -8,6 +8,7 @@ from tpf_training.datasets.image_folder import Listing
 from tpf_training.datasets.image_sequence import ImageSequence, file_names
 from tpf_training.datasets.record import Clip, DatasetError
 
+
 def clip_of_frames(
     name: str,
     visible: Listing | None,

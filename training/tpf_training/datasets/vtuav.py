@@ -4,19 +4,9 @@ The splits are the folders that the archives are unpacked into, e.g. `train`, `t
 lie in groups there, as they do in the archives. File numbers need not begin at 0: frames are counted from the first.
 """
 
-from pathlib import Path
+from functools import partial
 
 from tpf_training.datasets.benchmark_folder import Layout, read_benchmark
-from tpf_training.datasets.record import Clip, DatasetError
 
 LAYOUT = Layout("rgb", "ir", "rgb.txt", "ir.txt", every=10)
-
-
-def read_vtuav(
-    root: Path,
-    split: Path | str | None = None,
-    cache: Path | None = None,
-    skipped: list[DatasetError] | None = None,
-) -> list[Clip]:
-    """See `read_benchmark`."""
-    return read_benchmark("vtuav", LAYOUT, root, split, cache, skipped)
+read_vtuav = partial(read_benchmark, "vtuav", LAYOUT)
