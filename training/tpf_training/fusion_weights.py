@@ -9,6 +9,7 @@ from torch import nn
 from tpf_model.network import TPFNetwork
 from tpf_model.weights import WeightsError
 from tpf_training.checkpoint_tensors import read_tensors
+from tpf_training.whole_file import whole_file
 
 PREFIX = "fusion."  # named as in a whole network's file, which can be read alike
 
@@ -16,9 +17,8 @@ PREFIX = "fusion."  # named as in a whole network's file, which can be read alik
 def save_fusion(adapter: nn.Module, path: Path, provenance: dict) -> None:
     """Write the weights of `adapter` in float32 (they are small) with their provenance in the metadata."""
     tensors = {PREFIX + name: tensor.contiguous() for name, tensor in adapter.state_dict().items()}
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(save(tensors, {"provenance": json.dumps(provenance)}))  # save_file's is for its owner only
-    partial.replace(path)
+    with whole_file(path) as part:
+        part.write_bytes(save(tensors, {"provenance": json.dumps(provenance)}))  # save_file's is for its owner only
 
 
 def load_fusion(network: TPFNetwork, path: Path) -> None:
