@@ -29,14 +29,12 @@ class BoxesWriter:
     def __init__(self, path: str | os.PathLike):
         """Create or overwrite the file at `path`; OSError where that cannot be done."""
         self.path = Path(path)
-        self.count = 0
         self._file = open(self.path, "w", buffering=1, newline="\n")
         self._file.write(HEADER + "\n")
 
     def write(self, row: BoxRow) -> None:
         numbers = ",".join(f"{value:.3f}" for value in row.box)
         self._file.write(f"{row.frame},{format_stamp(row.stamp_ns)},{numbers},{row.score:.4f},{row.state}\n")
-        self.count += 1
 
     def close(self) -> None:
         self._file.close()
