@@ -32,13 +32,18 @@ def fit(box: Box, true: Box) -> Fit:
     return Fit(iou(box, true), math.hypot(dx, dy), math.hypot(dx / true[2], dy / true[3]))
 
 
+def success_rate(overlaps: np.ndarray) -> float:
+    """SR of (N,) IoU: the mean over the thresholds of the share of frames with a greater one."""
+    return float((overlaps[:, None] > THRESHOLDS).mean())
+
+
 def statistics(fits: list[Fit]) -> dict:
     """Over frames, ready for JSON; without any frame only the count."""
     if not fits:
         return {"frames": 0}
     overlaps, errors, normalised = np.array([(one.iou, one.error, one.normalised_error) for one in fits]).T
     shares = {
-        "success": (overlaps[:, None] > THRESHOLDS).mean(),
+        "success": success_rate(overlaps),
         "precision": (errors <= PIXELS).mean(),
         "normalised_precision": (normalised <= SIZES).mean(),
         "above_0.3": (overlaps > 0.3).mean(),

@@ -143,10 +143,6 @@ def test_accuracy_is_measured_from_many_starts(clip, monkeypatch):
     assert started == [first, first + 2], "the target is absent from the fifth frame on, or behind the last start"
 
 
-def test_the_success_rate_is_the_mean_over_the_thresholds():
-    assert accuracy_rows.success_rate([1.0, 0.0, 0.5]) == pytest.approx(100 * (20 + 0 + 10) / 63)
-
-
 def row(name, value, bound=">=", unit="x", reason=None):
     row = {"name": name, "value": value, "unit": unit, "target": 1, "passed": None, "device": "CPU", "bound": bound}
     return row | {"what": name, "machine": "one", "reason": reason}

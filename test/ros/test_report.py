@@ -5,12 +5,13 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tpf_ros.boxes_csv import read_boxes
 from tpf_ros.recording import Plan, Published, Recording, Sent
 from tpf_ros.report import write_report
-from tpf_ros.scores import fit, statistics
+from tpf_ros.scores import fit, statistics, success_rate
 
 SECOND, MS = 10**9, 10**6
 NAN = (math.nan,) * 4
@@ -83,6 +84,10 @@ def test_offline_each_result_has_its_frame_and_a_lone_thermal_image_is_not_score
     assert summary["latency_ms"]["max"] == 40
     assert not {"iou_live", "received_ms", "player_late_ms", "diagnostics"} & set(summary)
     assert not (tmp_path / "boxes.csv").exists()  # it is written while tracking
+
+
+def test_the_success_rate_is_the_mean_over_the_thresholds():
+    assert success_rate(np.array([1.0, 0.0, 0.5])) == pytest.approx((20 + 0 + 10) / 63)
 
 
 def test_precision_is_in_pixels_and_normalised_precision_in_sizes_of_the_true_box():

@@ -17,7 +17,7 @@ from tpf_ros.bench.sessions import INT8, open_here
 from tpf_ros.ground_truth import overlaps_of, read_ground_truth
 from tpf_ros.offline import OfflineTracker
 from tpf_ros.parameters import Settings
-from tpf_ros.scores import THRESHOLDS
+from tpf_ros.scores import success_rate
 from tpf_ros.sources import open_source
 
 INT8_SR = tuple(
@@ -66,9 +66,4 @@ def _rates(box_file: Path, settings: Settings) -> list[float]:
 def _rate(box_file: Path, settings: Settings, truth: dict[int, Box], start: int) -> float:
     visible, thermal = (open_source(str(box_file.with_name(f"{name}.mp4")), name) for name in ("visible", "thermal"))
     tracker = OfflineTracker(visible, thermal, settings, truth[start], start, start + _FRAMES - 1)
-    return success_rate(overlaps_of([row for _, row in tracker], truth))
-
-
-def success_rate(overlaps: list[float]) -> float:
-    """SR in percent, of each frame's IoU: the mean over the thresholds of the share of frames with a greater one."""
-    return 100 * float((np.array(overlaps)[:, None] > THRESHOLDS).mean())
+    return 100 * success_rate(np.array(overlaps_of([row for _, row in tracker], truth)))
