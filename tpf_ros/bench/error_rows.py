@@ -38,25 +38,18 @@ def _scan_target(scan: str, device: str) -> Target:
     return Target(f"error.scan_{scan}_{device}", what, "of scale", "<=", 1e-5)
 
 
-def _session_target(runtime: str, precision: str, device: str) -> Target:
-    what = f"{_MODEL} by {runtime}, {precision}, {device}: largest error of fused image, score and box / their scale"
-    return Target(
-        f"error.{runtime}_{precision}_{device}", what, "of scale", "<=", 1e-5 if precision == "float32" else 1e-2
-    )
-
-
-def _box_target(runtime: str, precision: str, device: str) -> Target:
-    what = f"{_MODEL} by {runtime}, {precision}, {device}: largest error of the box's edges"
-    return Target(f"error.{runtime}_{precision}_{device}_box", what, "px", "<=", 1)
+def _session_targets(runtime: str, precision: str, device: str) -> tuple[Target, ...]:
+    """Of the scale, and in lower precisions of the box in pixels, too."""
+    name, way = f"error.{runtime}_{precision}_{device}", f"{_MODEL} by {runtime}, {precision}, {device}"
+    what = f"{way}: largest error of fused image, score and box / their scale"
+    if precision == "float32":
+        return (Target(name, what, "of scale", "<=", 1e-5),)
+    box = Target(f"{name}_box", f"{way}: largest error of the box's edges", "px", "<=", 1)
+    return Target(name, what, "of scale", "<=", 1e-2), box
 
 
 SCANS = tuple(_scan_target(*scan) for scan in _SCANS)
-SESSIONS = tuple(
-    make(*session)
-    for session in _SESSIONS
-    for make in (_session_target, _box_target)
-    if make is _session_target or session[1] != "float32"
-)
+SESSIONS = tuple(target for session in _SESSIONS for target in _session_targets(*session))
 
 
 def measure_scans(conditions: Conditions) -> Results:
@@ -84,7 +77,7 @@ def measure_sessions(conditions: Conditions) -> Results:
     wanted = _reference()
     results: Results = {}
     for session in _SESSIONS:
-        targets = [_session_target(*session)] + ([_box_target(*session)] if session[1] != "float32" else [])
+        targets = _session_targets(*session)
         try:
             measured = _session_errors(*session, wanted, conditions)
         except NotMeasured as reason:
