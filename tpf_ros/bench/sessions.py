@@ -41,7 +41,7 @@ class PlainSession(EagerSession):
         pass
 
 
-def open_plain(model: str, device: torch.device | str) -> TPFSession:
+def open_plain(model: str, device: torch.device | str) -> PlainSession:
     """A `PlainSession`, untrained where no weights ship; it runs on as many threads as PyTorch is set to."""
     scan = "blocked"
     return PlainSession(*load_network(model, _weights(model), scan, str(device)), device, "float32", scan)
@@ -58,10 +58,8 @@ def frame_call(session: TPFSession) -> Callable[[], object]:
     return lambda: tracker.track(frame)
 
 
-def encoder_call(session: TPFSession) -> Callable[[], object]:
+def encoder_call(session: SessionInParts) -> Callable[[], object]:
     """The encoder and the head alone: from a fused crop and prepared templates to the head's maps."""
-    if not isinstance(session, SessionInParts):
-        raise NotMeasured(f"runtime {session.info.runtime} runs a frame as one")
     config = session.config
     template, search = (torch.rand(3, side, side) for side in (config.template_size, config.search_size))
     prepared = session.prepare(template)
