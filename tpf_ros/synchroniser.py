@@ -19,7 +19,8 @@ from typing import Any, Protocol
 from tpf_ros.message_filters_matcher import MessageFiltersMatcher
 from tpf_ros.nearest_matcher import HORIZON, THERMAL, VISIBLE, NearestMatcher
 
-POLICIES = ("nearest", "message_filters")
+_MATCHERS = {"nearest": NearestMatcher, "message_filters": MessageFiltersMatcher}
+POLICIES = tuple(_MATCHERS)
 _AGES = 64  # frames of each stream that the offset is estimated from
 _WAITING = 32  # half a second at 60 Hz
 
@@ -239,12 +240,6 @@ class Synchroniser:
 def open_synchroniser(policy: str, max_difference: int, thermal_offset: int, alone_after: int) -> Synchroniser:
     """Make the synchroniser of `sync.policy` (one of POLICIES); times in ns.
 
-    ValueError for an unknown policy, ImportError (saying how to get it) where message_filters is not installed.
+    ImportError, saying how to get it, where message_filters is not installed.
     """
-    if policy == "nearest":
-        matcher = NearestMatcher(max_difference)
-    elif policy == "message_filters":
-        matcher = MessageFiltersMatcher(max_difference)
-    else:
-        raise ValueError(f"sync.policy is {policy!r}, must be one of {', '.join(POLICIES)}")
-    return Synchroniser(matcher, thermal_offset, alone_after)
+    return Synchroniser(_MATCHERS[policy](max_difference), thermal_offset, alone_after)

@@ -275,8 +275,3 @@ def test_suggested_offset_needs_both_cameras():
     assert synchroniser.suggested_offset() is None
     synchroniser.add_visible(EPOCH, None, 0)
     assert synchroniser.suggested_offset() is None
-
-
-def test_an_unknown_policy_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="'exact'.*nearest, message_filters"):
-        open_synchroniser("exact", 1, 0, 1)
