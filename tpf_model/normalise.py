@@ -7,6 +7,7 @@ MODES = ("percentile", "fixed", "full")
 
 # Percentiles of every 4th pixel each way are as steady as those of all pixels, and cost a sixteenth.
 _STEP = 4
+_SMOOTHING = 0.9  # the weight of the past, per frame
 
 
 class ThermalNormaliser:
@@ -16,33 +17,25 @@ class ThermalNormaliser:
     view does not make the rest flicker, and leaves 8-bit images alone, which the camera has normalised already;
     "fixed" takes `limits`, in the image's own units; "full" takes each image's minimum and maximum. Percentiles are of
     the values that are not 0: that is what rectification and alignment leave where the camera saw nothing.
-    percentiles: the two percentiles, 0..100. smoothing: the weight of the past in [0, 1), per frame.
+    percentiles: the two percentiles, 0..100.
     """
 
     def __init__(
         self,
         mode: str = "percentile",
         percentiles: tuple[float, float] = (2.0, 98.0),
-        smoothing: float = 0.9,
         limits: tuple[float, float] | None = None,
     ):
         if mode not in MODES:
             raise ValueError(f"thermal normalisation is {mode!r}, must be one of {', '.join(MODES)}")
         if not 0 <= percentiles[0] < percentiles[1] <= 100:
             raise ValueError(f"thermal percentiles are {tuple(percentiles)}, need 0 <= low < high <= 100")
-        if not 0 <= smoothing < 1:
-            raise ValueError(f"thermal smoothing is {smoothing}, must be in [0, 1)")
         if mode == "fixed" and (limits is None or not np.isfinite(limits).all() or not limits[0] < limits[1]):
             raise ValueError(f"thermal limits are {limits}, fixed normalisation needs two numbers, low < high")
         self._mode = mode
         self._percentiles = percentiles
-        self._smoothing = smoothing
         self._fixed = limits
         self._range: tuple[float, float] | None = None
-
-    def reset(self) -> None:
-        """Forget the smoothed range, as before the first image."""
-        self._range = None
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """image: (h, w) or (h, w, 3), uint8, uint16 or float32 (NaN and infinities allowed) -> (h, w) uint8.
@@ -74,8 +67,7 @@ class ThermalNormaliser:
         last = self._range
         if last is None or current[0] > last[1] or current[1] < last[0]:
             return current  # the first image, or the camera has switched its gain
-        keep = self._smoothing
-        return keep * last[0] + (1 - keep) * current[0], keep * last[1] + (1 - keep) * current[1]
+        return tuple(_SMOOTHING * before + (1 - _SMOOTHING) * now for before, now in zip(last, current))
 
 
 def _one_channel(image: np.ndarray) -> np.ndarray:

@@ -378,7 +378,7 @@ def make_synchroniser(settings: Settings) -> Synchroniser:
 def make_normaliser(settings: Settings) -> ThermalNormaliser:
     """The thermal normaliser that `settings` ask for."""
     thermal = settings.thermal
-    return ThermalNormaliser(thermal.normalisation, thermal.percentiles, limits=thermal.limits)
+    return ThermalNormaliser(thermal.normalisation, thermal.percentiles, thermal.limits)
 
 
 def make_registration(settings: Settings, K_visible=None, K_thermal=None) -> Registration | None:
