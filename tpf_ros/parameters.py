@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tpf_model.config import AUTO, variant_names
-from tpf_model.normalise import ThermalNormaliser
+from tpf_model.normalise import MODES, ThermalNormaliser
 from tpf_model.registration import Registration
 from tpf_model.runtime import RUNTIMES, TPFSession, open_session
 from tpf_model.tracker import TrackerConfig
@@ -100,7 +100,7 @@ class ThermalSettings:
         "percentile",
         "How thermal images become 8 bit: by smoothed percentiles (those of more than 8 bit only), fixed limits, or "
         "each image's full range.",
-        choices=("percentile", "fixed", "full"),
+        choices=MODES,
     )
     percentiles: tuple[float, ...] = _parameter(
         (2.0, 98.0), "Percentiles that become black and white.", length=2, low=0.0, high=100.0
