@@ -26,7 +26,7 @@ def validate_box(box, size: tuple[int, int]) -> Box:
     return x, y, w, h
 
 
-def clip_box(box: Box, size: tuple[int, int], margin: float = 10.0) -> Box:
+def clip_box(box: Box, size: tuple[int, int], margin: float) -> Box:
     """Clip `box` to the image of `size` (width, height), leaving at least `margin` px of it inside (OSTrack's rule)."""
     x, y, w, h = box
     width, height = size

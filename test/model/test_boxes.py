@@ -38,7 +38,7 @@ def test_a_bad_box_is_refused_with_the_reason(box, reason):
 
 
 def test_clipping_leaves_a_box_inside_alone():
-    assert clip_box((100, 100, 50, 60), SIZE) == (100, 100, 50, 60)
+    assert clip_box((100, 100, 50, 60), SIZE, margin=10) == (100, 100, 50, 60)
 
 
 @pytest.mark.parametrize(
