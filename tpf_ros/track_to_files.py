@@ -15,7 +15,7 @@ from tpf_ros.sources import SourceError
 from tpf_ros.status_line import StatusLine
 from tpf_ros.video_writer import VideoWriter
 
-Path = str | os.PathLike
+File = str | os.PathLike
 
 
 @dataclass
@@ -30,9 +30,9 @@ class Tracked:
 
 def track_to_files(
     tracker: OfflineTracker,
-    boxes: Path,
-    video: Path | None = None,
-    fused: Path | None = None,
+    boxes: File,
+    video: File | None = None,
+    fused: File | None = None,
     truth: dict[int, Box] | None = None,
     first_frame: int = 0,
 ) -> Tracked:
@@ -79,5 +79,5 @@ def _status(done: int, total: int, seconds: float) -> str:
     return f"{done}/{total} frames, {done / max(seconds, 1e-9):.1f} frames/s"
 
 
-def _kept(rows: list[BoxRow], path: Path) -> str:
+def _kept(rows: list[BoxRow], path: File) -> str:
     return f"the {len(rows)} frames before are in {path}" if rows else "no frame was tracked"
