@@ -26,6 +26,7 @@ _GROWTH = 3  # ... and its growth in each step
 _EDGE = 0.5  # cells over which the filter is cut off ...
 _NARROWEST = 1.5  # ... at no fewer cells from its middle
 _REACH = 1.0  # cell that a box is moved within, a Gaussian's deviation ...
+_SURE, _FURTHER = 0.3, 3.0  # ... which is in proportion wider where the score is below the first, up to so many times ...
 _SHARPNESS = 4  # ... to the best ones among them: a power of their responses
 
 
@@ -58,8 +59,10 @@ def preference(response: Tensor, cells: int) -> Tensor:
     return F.adaptive_max_pool2d(_relative(response)[None], cells)[0].clamp(min=_FLOOR)
 
 
-def recentred(box: Tensor, response: Tensor) -> Tensor:
+def recentred(box: Tensor, response: Tensor, score: Tensor) -> Tensor:
     """`box` (4,), in fractions of the crop, moved to where the response around its centre is best.
+
+    score: the network's, one number, for how sure it is of the place. Where it is not, the box may be moved further.
 
     The network says where the target is to some part of a patch, the filter to some part of its much smaller cells.
     This is one step of mean shift (Comaniciu and Meer, 2002): to the mean of the cells' places, by their response and
@@ -67,7 +70,8 @@ def recentred(box: Tensor, response: Tensor) -> Tensor:
     """
     cells = len(response)
     away = _away(box, cells)
-    near_x, near_y = torch.exp(away.square() * (-0.5 / _REACH**2))
+    reach = _REACH * (_SURE / score).clamp(1, _FURTHER)
+    near_x, near_y = torch.exp(away.square() * (-0.5 / reach.square()))
     weights = (_relative(response) - _FLOOR).clamp(min=0) ** _SHARPNESS * torch.outer(near_y, near_x)
     moments = (torch.stack((weights.sum(dim=0), weights.sum(dim=1))) * away).sum(dim=1) / cells
     return torch.cat((box[:2] + moments / weights.sum().clamp(min=1e-6), box[2:]))

@@ -13,6 +13,7 @@ from tpf_model.correlation_filter import (
 
 SIZE, CELL = 256, 8  # pixels
 MIDDLE = 128, 128
+SURE = torch.tensor(0.6)  # a score
 
 
 @pytest.fixture
@@ -116,7 +117,7 @@ def test_without_a_preference_no_place_is_better_and_boxes_stay(generator):
     response = no_preference(SIZE, torch.device("cpu")).respond(crop((texture(generator), MIDDLE)))
     assert preference(response, 16).unique().numel() == 1
     at_the_edge = box_around(10, 250)
-    assert recentred(at_the_edge, response).equal(at_the_edge)
+    assert recentred(at_the_edge, response, SURE).equal(at_the_edge)
 
 
 @pytest.mark.parametrize("error", [(0, 0), (6, 0), (-5, 7), (3, -8)])
@@ -124,16 +125,24 @@ def test_a_box_is_moved_to_the_target(generator, error):
     target, place = texture(generator), (148, 116)
     response = learnt_at(crop((target, MIDDLE))).respond(crop((target, place)))
     box = box_around(place[0] + error[0], place[1] + error[1])
-    off = (recentred(box, response) - box_around(*place)) * SIZE
+    off = (recentred(box, response, SURE) - box_around(*place)) * SIZE
     assert off[:2].norm() <= 0.5 * torch.tensor(error, dtype=torch.float32).norm() + 1
     assert off[2:].abs().max() < 1e-4
+
+
+def test_where_the_network_is_less_sure_a_box_is_moved_further(generator):
+    target, place, error = texture(generator), (148, 116), (9, -12)
+    response = learnt_at(crop((target, MIDDLE))).respond(crop((target, place)))
+    box = box_around(place[0] + error[0], place[1] + error[1])
+    off = [(recentred(box, response, torch.tensor(score)) - box_around(*place))[:2].norm() for score in (0.1, 0.6)]
+    assert off[0] < 0.5 * off[1]
 
 
 def test_a_box_is_not_moved_to_a_far_better_place(generator):
     target = texture(generator)
     response = learnt_at(crop((target, MIDDLE))).respond(crop((target, (168, 104))))
     elsewhere = box_around(88, 150)
-    assert (recentred(elsewhere, response) - elsewhere).abs().max() * SIZE < CELL / 2
+    assert (recentred(elsewhere, response, SURE) - elsewhere).abs().max() * SIZE < CELL / 2
 
 
 def test_the_response_to_a_box_is_that_at_its_centre(generator):

@@ -205,7 +205,7 @@ def locate_step(
     response = appearance.correlation_filter.respond(spectrum)
     window = crop.window * preference(response, len(crop.window))
     box, score = decode_on_device(maps.score[0, 0], maps.size[0], maps.offset[0].float(), window).split((4, 1))
-    box = recentred(box, response)
+    box = recentred(box, response, score)
     sizes = sizes_of(fused[0], box, appearance.sides)
     said = torch.stack((response_at(box, response), appearance.scale_filter.scale(sizes)))
     answer = torch.cat((box, score, said, maps.score.float().flatten()))

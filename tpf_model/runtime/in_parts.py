@@ -58,7 +58,7 @@ class SessionInParts(ABC):
         spectrum = spectrum_of(fused)
         response = appearance.correlation_filter.respond(spectrum).cpu()
         box, score = decode(*maps, window * preference(response, len(window)).numpy())
-        box = recentred(torch.tensor(box), response)
+        box = recentred(torch.tensor(box), response, torch.tensor(score))
         sizes = sizes_of(fused, box, appearance.sides)
         said = float(response_at(box, response)), float(appearance.scale_filter.scale(sizes))
         return Located(tuple(box.tolist()), score, maps[0], fused, spectrum, sizes, *said)
