@@ -119,6 +119,8 @@ def test_what_cannot_run_is_told(plan, tmp_path):
         distill(plan("weighting=equal", "run.devices=3"))
     with pytest.raises(ConfigError, match="run.precision"):
         distill(plan("weighting=equal", "run.precision=12-mixed"))
+    with pytest.raises(ConfigError, match="weighting has an unknown name 'dakr'; did you mean 'dark'"):
+        distill(plan("weighting=dakr"))
     with pytest.raises(WeightsError, match="no_such.safetensors"):
         distill(plan("weighting=equal", "start=no_such.safetensors"))
     assert not (tmp_path / "run/config.yaml").exists()  # so the same folder can be used once it is put right

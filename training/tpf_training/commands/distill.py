@@ -47,7 +47,10 @@ def distill(config: DistillConfig, resume: bool = False) -> None:
         path = weights_file(config.auxiliary)
         tracker, _ = load_network(weights=path)
         origins["auxiliary tracker"] = origin(path)
-    weighting = ExpertWeighting(source.experts, config.weighting, tracker, config.temperature)
+    try:
+        weighting = ExpertWeighting(source.experts, config.weighting, tracker, config.temperature)
+    except ValueError as error:  # which experts there are is known only now
+        raise ConfigError(str(error)) from error
     shares = {config.pairs.source: 1.0}
 
     def write_weights(learner, step: int) -> None:
