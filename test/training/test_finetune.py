@@ -126,6 +126,17 @@ def test_weights_say_where_they_come_from(plan, data_root, tmp_path):
     assert later["start"]["weights"] == {"file": first.name, "provenance": provenance}  # the whole line of descent
 
 
+def test_weights_say_on_how_many_devices_a_batch_each_was_a_step(plan, data_root, tmp_path):
+    command = [sys.executable, "-m", "tpf_training.cli", "finetune", str(tmp_path / "plan.yaml"), "--devices", "2"]
+    command += [f"data.root={data_root}", f"data.cache={tmp_path / 'cache'}", f"run.folder={tmp_path / 'run'}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([*command, "run.epochs=1"], check=True, capture_output=True, env=environment)
+    weights, out = tmp_path / "run/weights.safetensors", tmp_path / "out.safetensors"
+    assert read_provenance(weights)[0]["step"] == 1
+    main(["export", str(weights), "--out", str(out)])
+    assert "`tpf-train finetune` of tiny, 1 steps of 4 samples, seed 0" in out.with_suffix(".md").read_text()
+
+
 def read_provenance(path: Path):
     with safe_open(path, framework="pt") as file:
         text = file.metadata()["provenance"]

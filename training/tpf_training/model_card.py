@@ -55,7 +55,8 @@ def _history(provenance: dict) -> list[str]:
         settings = provenance["settings"]
         run = settings.get("run", settings)  # of weights made before there was such a group
         what = f"`{provenance['command']}` of {settings['model']}"
-        lines.append(f"{what}, {provenance['step']} steps of {run['batch']} samples, seed {run['seed']}")
+        samples = run["batch"] * provenance.get("devices", 1)  # `batch` is each device's
+        lines.append(f"{what}, {provenance['step']} steps of {samples} samples, seed {run['seed']}")
     return lines
 
 

@@ -26,14 +26,15 @@ LICENCES = {
 NOT_RECORDED = {"folder", "root", "cache", "devices", "nodes", "accelerator", "workers", "log_every", "start"}
 
 
-def describe(command: str, config, step: int, shares: dict[str, float], origins: dict) -> dict:
-    """The provenance of weights after `step` steps of `tpf-train command`.
+def describe(command: str, config, step: int, devices: int, shares: dict[str, float], origins: dict) -> dict:
+    """The provenance of weights after `step` steps of `tpf-train command`, each of a batch on every one of `devices`.
 
     config: its dataclass; shares: each source's share of the samples; origins: what training started from.
     """
     data = {name: {"share": round(share, 4), "licence": LICENCES[name]} for name, share in shares.items()}
     settings = _without_paths(dataclasses.asdict(config))
-    return {"command": f"tpf-train {command}", "step": step, "data": data, "start": origins, "settings": settings}
+    run = {"command": f"tpf-train {command}", "step": step, "devices": devices}
+    return run | {"data": data, "start": origins, "settings": settings}
 
 
 def _without_paths(settings: dict) -> dict:

@@ -53,8 +53,8 @@ def distill(config: DistillConfig, resume: bool = False) -> None:
         raise ConfigError(str(error)) from error
     shares = {config.pairs.source: 1.0}
 
-    def write_weights(learner, step: int) -> None:
-        provenance = describe("distill", config, step, shares, origins) | {"experts": source.experts}
+    def write_weights(learner, step: int, devices: int) -> None:
+        provenance = describe("distill", config, step, devices, shares, origins) | {"experts": source.experts}
         save_fusion(learner, config.run.folder / "fusion.safetensors", provenance)
 
     module = DistillModule(config, network.fusion, weighting)

@@ -44,8 +44,8 @@ def finetune(config: FinetuneConfig, resume: bool = False) -> None:
         origins["teacher"] = origin(path)
     module = FinetuneModule(config, network, make_decoupling(config, network), teacher)
 
-    def write_weights(learner, step: int) -> None:
-        provenance = describe("finetune", config, step, mixture.shares, origins)
+    def write_weights(learner, step: int, devices: int) -> None:
+        provenance = describe("finetune", config, step, devices, mixture.shares, origins)
         save_network(learner, config.run.folder / "weights.safetensors", provenance)
 
     fit(module, make_loader(mixture, collate, config.run), config, write_weights, checkpoint)

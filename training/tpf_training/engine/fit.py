@@ -58,14 +58,14 @@ class SameDevices(lightning.Callback):
 
 
 class WriteWeights(lightning.Callback):
-    """Calls `write(averaged learner, step)` after every epoch, on the first device only."""
+    """Calls `write(averaged learner, step, devices)` after every epoch, on the first device only."""
 
-    def __init__(self, average: MovingAverage, write: Callable[[nn.Module, int], None]):
+    def __init__(self, average: MovingAverage, write: Callable[[nn.Module, int, int], None]):
         self._average, self._write = average, write
 
     def on_train_epoch_end(self, trainer, module) -> None:
         if trainer.is_global_zero:
-            self._write(self._average.learner, trainer.global_step)
+            self._write(self._average.learner, trainer.global_step, trainer.world_size)
 
 
 def prepare_run(config, resume: bool) -> Path | None:
@@ -95,7 +95,7 @@ def fit(
     module: lightning.LightningModule,
     loader: DataLoader,
     config,
-    write_weights: Callable[[nn.Module, int], None],
+    write_weights: Callable[[nn.Module, int, int], None],
     checkpoint: Path | None,
 ) -> None:
     """Train `module`, from `checkpoint` on where there is one. config: as for `prepare_run`.
