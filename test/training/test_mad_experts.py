@@ -117,6 +117,29 @@ def test_an_onnx_file_fuses(tmp_path):
         np.testing.assert_array_equal(fused, np.maximum(LUMINANCE, THERMAL))
 
 
+def test_an_onnx_file_is_another_where_its_weights_beside_it_are(tmp_path):
+    def write_beside(share):
+        names = "visible", "thermal", "fused"
+        images = [onnx.helper.make_tensor_value_info(name, 1, [1, 1, "h", "w"]) for name in names]
+        nodes = [onnx.helper.make_node("Mul", ["visible", "share"], ["part"])]
+        nodes.append(onnx.helper.make_node("Max", ["part", "thermal"], ["fused"]))
+        weights = [onnx.numpy_helper.from_array(np.array([share], np.float32), "share")]
+        graph = onnx.helper.make_graph(nodes, "g", images[:2], images[2:], weights)
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
+        folder = tmp_path / str(share)
+        folder.mkdir()
+        beside = {"save_as_external_data": True, "location": "x.onnx.data", "size_threshold": 0}
+        onnx.save_model(model, folder / "x.onnx", **beside)
+        return folder / "x.onnx"
+
+    paths = write_beside(1.0), write_beside(0.5)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    whole, half = (open_expert(ExpertConfig("a", "onnx", path)) for path in paths)
+    assert (fuse(whole) != fuse(half)).any() and whole.fingerprint != half.fingerprint
+    (paths[0].parent / "notes.txt").write_text("no part of it")
+    assert open_expert(ExpertConfig("a", "onnx", paths[0])).fingerprint == whole.fingerprint
+
+
 def test_an_onnx_file_that_is_no_expert_is_told(tmp_path):
     path = tmp_path / "x.onnx"
     with pytest.raises(ExpertError, match=r"inputs \['a', 'b'\] .* must have the inputs visible and thermal"):

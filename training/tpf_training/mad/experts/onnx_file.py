@@ -3,8 +3,11 @@
 The file's inputs are named `visible` (luminance) and `thermal`, both (1, 1, H, W) float32 in [0, 1]; its only output is
 the fused luminance, (1, 1, H, W) float32 in [0, 1]. H and W are to be dynamic, for instance
 `torch.onnx.export(network, (visible, thermal), "expert.onnx", input_names=["visible", "thermal"],
-dynamic_axes={"visible": {2: "h", 3: "w"}, "thermal": {2: "h", 3: "w"}})`.
+dynamic_axes={"visible": {2: "h", 3: "w"}, "thermal": {2: "h", 3: "w"}})`, which may put the weights into a file
+beside it.
 """
+
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -49,4 +52,11 @@ def open_onnx(config: ExpertConfig, device: torch.device) -> TensorExpert:
         (fused,) = session.run(None, {"visible": visible.cpu().numpy(), "thermal": thermal.cpu().numpy()})
         return torch.from_numpy(fused)
 
-    return TensorExpert(config.name, content_key(path), run)
+    return TensorExpert(config.name, content_key(path, *_beside(path)), run)
+
+
+def _beside(path: Path) -> list[Path]:
+    """The files in the folder of `path` that it names: there its weights are, where they are not in it."""
+    content = path.read_bytes()
+    files = (file for file in path.parent.iterdir() if file != path and file.is_file())
+    return sorted(file for file in files if file.name.encode() in content)
