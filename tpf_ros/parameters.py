@@ -205,8 +205,8 @@ _DESCRIBED = {
     ),
     "tracker.coast_score": ("Below this score the box is not believed and the last one held ...", 0.0, 1.0),
     "tracker.filter_trust": (
-        "... unless the score is at least half of that, and the correlation filter responds to the target as it "
-        "usually does, to this part at least; 9: never.",
+        "... unless the score is at least half of that, or less for a target with a low score in the first frame, and "
+        "the correlation filter responds to the target as it usually does, to this part at least; 9: never.",
         0.01,
         9.0,
     ),
