@@ -122,6 +122,19 @@ def test_each_frame_comes_with_its_box(tmp_path, name):
         assert clip.thermal_boxes is None
 
 
+def test_boxes_may_begin_with_a_byte_order_mark(tmp_path):
+    lasher(tmp_path / "lasher/walk")
+    ours = tmp_path / "folder/walk"
+    for name, part in (("visible", "visible"), ("infrared", "thermal")):
+        shutil.copytree(tmp_path / "lasher/walk" / name, ours / part)
+    rows = [f"{i},{x},{y},{w},{h},1" for i, (x, y, w, h) in enumerate(map(box, range(COUNT)))]
+    (ours / "boxes.csv").write_text("\n".join(["frame,x,y,w,h,visible", *rows]))
+    for file in (tmp_path / "lasher/walk/init.txt", ours / "boxes.csv"):
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    for (clip,) in (read_lasher(tmp_path / "lasher"), read_folder(tmp_path / "folder")):
+        assert clip.boxes.tolist() == [list(box(i)) for i in range(COUNT)]
+
+
 @pytest.mark.parametrize("line", ["0,0,0,0", "20,12,0,16", "NaN,NaN,NaN,NaN", "-30,12,10,16"])
 def test_frames_without_the_target_are_left_out(tmp_path, line):
     lasher(tmp_path / "walk")

@@ -13,7 +13,7 @@ COLUMNS = ["frame", "x", "y", "w", "h", "visible"]
 def read_boxes(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Read a box file: frames (N,) int, boxes (N, 4) float32, visible (N,) bool. DatasetError names file and line."""
     try:
-        with open(path, newline="") as file:
+        with open(path, newline="", encoding="utf-8-sig") as file:  # as spreadsheets save it
             rows = list(csv.reader(file))
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: cannot read boxes: {error}") from error

@@ -17,7 +17,7 @@ def read_box_lines(path: Path, corners: bool = False) -> np.ndarray:
     corners: the file holds two opposite corners, x1 y1 x2 y2. DatasetError names file and line.
     """
     try:
-        lines = path.read_text().rstrip().splitlines()
+        lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: cannot read boxes: {error}") from error
     if not lines:
