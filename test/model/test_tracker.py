@@ -450,7 +450,7 @@ def test_of_an_image_without_anything_in_it_no_target_is_believed():
     assert tracker.track(scene()).state is State.COASTING
 
 
-class Skewed(SpotSession):
+class Skewed(Unsure):
     """Takes a spot's middle for 6 of the crop's pixels, 4 of the image's, further right and down."""
 
     def predict(self, initial, dynamic, search):
@@ -465,6 +465,16 @@ def test_the_filter_corrects_the_box_s_centre():
         errors[rate] = np.hypot(*(box[i] + box[i + 2] / 2 - shown[i] - shown[i + 2] / 2 for i in (0, 1)))
     assert errors[0.0] == pytest.approx(4.2 * np.sqrt(2), abs=0.5)
     assert errors[0.02] < 0.6 * errors[0.0]
+
+
+def test_the_filter_corrects_it_more_where_the_network_is_not_sure():
+    shown, errors = moved(6, -4), {}
+    for score in (0.9, 0.12):
+        session = Skewed()
+        session.sure = score  # from the first frame on
+        box = started(session=session).track(scene(shown)).box
+        errors[score] = np.hypot(*(box[i] + box[i + 2] / 2 - shown[i] - shown[i + 2] / 2 for i in (0, 1)))
+    assert errors[0.12] < 0.6 * errors[0.9]
 
 
 def test_the_filter_learns_from_trusted_frames_alone_and_is_not_asked_where_a_lost_target_is():
