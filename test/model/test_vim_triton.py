@@ -191,7 +191,7 @@ def test_gradients_match_the_definition_in_float64(triton_device, dim, states, e
     block = shaken_block(dim, triton_device, states=states, expand=expand)
     tokens, weight = torch.randn(2, batch, length, dim, device=triton_device)
     assert runs_triton(block, tokens)
-    assert_same_gradients(gradients(block, [tokens], weight), exact_gradients(block, [tokens], weight), 4e-6)
+    assert_same_gradients(gradients(block, [tokens], weight), exact_gradients(block, [tokens], weight), 6e-6)
 
 
 @pytest.mark.parametrize("bias", [-14.0, 3.0])  # step sizes of 8e-7, about 3
