@@ -1,14 +1,12 @@
 """Starting, failing to start, and ending, in every state."""
 
-import gc
 import math
 import signal
-import weakref
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from rclpy.lifecycle import TransitionCallbackReturn
-from rclpy.parameter import Parameter
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
 
@@ -106,23 +104,30 @@ def test_a_failed_configure_leaves_no_publisher_behind(start_tracker):
     assert tracker.node.count_publishers(f"{tracker.namespace}/tpf_tracker/target") == 0
 
 
-def test_its_images_and_its_model_are_gone_when_it_needs_them_no_more(ros):
-    from tpf_ros.lifecycle_node import TrackerNode
+FREED = """
+import gc, weakref
+import rclpy
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from tpf_ros.lifecycle_node import TrackerNode
 
-    node = TrackerNode()
-    node.set_parameters([Parameter("weights", value="random"), Parameter("model", value="tiny")])
-    gc.disable()  # it comes late, with a large program in memory after minutes
-    try:
-        assert node.trigger_configure() == node.trigger_activate() == TransitionCallbackReturn.SUCCESS
-        held = weakref.ref(node._active.buffer), weakref.ref(node._session)
-        node.trigger_deactivate()
-        assert held[0]() is None
-        node.trigger_cleanup()
-        assert held[1]() is None
-    finally:
-        gc.enable()
-        node.close()
-        node.destroy_node()
+rclpy.init()
+node = TrackerNode()
+node.set_parameters([Parameter("weights", value="random"), Parameter("model", value="tiny")])
+gc.disable()  # it comes late, with a large program in memory after minutes
+assert node.trigger_configure() == node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+held = weakref.ref(node._active.buffer), weakref.ref(node._session)
+node.trigger_deactivate()
+assert held[0]() is None, "images"
+node.trigger_cleanup()
+assert held[1]() is None, "model"
+node.close()
+"""
+
+
+def test_its_images_and_its_model_are_gone_when_it_needs_them_no_more():
+    done = subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_bearings_of_rectified_images_are_by_their_projection_matrix(start_tracker):
