@@ -57,6 +57,18 @@ def test_place_and_a_small_error_of_it_do_not_matter(texture):
     assert followed(learnt, texture, 1.06, 6, place=(90, 150), off=(1, 1)) == pytest.approx(1, abs=0.015)
 
 
+@pytest.mark.parametrize("rate", [0.0, 0.25, 1.0])
+def test_a_new_image_counts_the_rate_against_all_before_it(texture, rate):
+    other = seen(texture.square() / 2, 1)
+    old, new = first_scale_filter(seen(texture, 1)), first_scale_filter(other)
+    learnt = old.learn(other, torch.tensor(1.0), torch.tensor(rate, dtype=torch.float64))
+    for part in ("numerator", "denominator"):
+        before, now = getattr(old, part), getattr(new, part)
+        assert (now - before).abs().max() > 0.1 * before.abs().max()
+        wanted = (1 - rate) * before + rate * now
+        assert (getattr(learnt, part) - wanted).abs().max() < 1e-5 * before.abs().max()
+
+
 def test_a_target_that_changes_is_learnt_at_the_rate_at_the_size_it_has(texture):
     other = texture.flip(3)
     learnt = first_scale_filter(seen(texture, 1))

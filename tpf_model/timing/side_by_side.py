@@ -22,6 +22,10 @@ class Timings:
     def spread(self, name: str) -> Spread:
         return Spread.of(self.seconds[name])
 
+    def milliseconds(self) -> dict[str, float]:
+        """Each candidate's median, by its name and the unit."""
+        return {f"{name} (ms)": 1e3 * self.spread(name).median for name in self.seconds}
+
     def ratio(self, above: str, below: str) -> Spread:
         """Of the time of `above` to that of `below` in each round: what slows a whole round down cancels out."""
         return Spread.of(self.seconds[above] / self.seconds[below])

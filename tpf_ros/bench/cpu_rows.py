@@ -67,7 +67,7 @@ def measure_frame(conditions: Conditions) -> Results:
                 refused[name] = reason
         times = time_side_by_side(calls, "cpu", conditions.seconds, conditions.rounds)
     ours = min((name for name in _FLOATING if name in calls), key=lambda name: times.spread(name).median)
-    parts = {f"{name} (ms)": 1e3 * times.spread(name).median for name in calls}
+    parts = times.milliseconds()
 
     def rate(name: str) -> Measured | NotMeasured:
         return refused.get(name) or Measured(Spread.of(1 / times.seconds[name]), f"{device}: {name}", parts)
@@ -94,6 +94,6 @@ def measure_int8(conditions: Conditions) -> Results:
                 results[target.name] = reason
                 continue
             times = time_side_by_side(calls, "cpu", conditions.seconds / 2, conditions.rounds)
-            parts = {f"{name} (ms)": 1e3 * times.spread(name).median for name in calls}
+            parts = times.milliseconds()
             results[target.name] = Measured(times.ratio(_INT8, _PLAIN), device, parts)
     return results

@@ -64,7 +64,7 @@ def measure_adapter(conditions: Conditions) -> Results:
     except NotMeasured as reason:
         missing = reason
     times = time_side_by_side(calls, device, conditions.seconds, conditions.rounds)
-    parts = {f"{name} (ms)": 1e3 * times.spread(name).median for name in calls}
+    parts = times.milliseconds()
     name = torch.cuda.get_device_name(device)
     mamba, against_floor = (target.name for target in ADAPTER)
     return {
@@ -78,7 +78,7 @@ def measure_compiled(conditions: Conditions) -> Results:
     device = conditions.gpu()
     calls = {"ours": adapter_call(_OURS, device), "compiled": adapter_call("blocked", device, compiled=True)}
     times = time_side_by_side(calls, device, conditions.seconds, conditions.rounds)
-    parts = {f"{name} (ms)": 1e3 * times.spread(name).median for name in calls}
+    parts = times.milliseconds()
     ratio = times.ratio("compiled", "ours")
     return {COMPILED[0].name: Measured(ratio, torch.cuda.get_device_name(device), parts)}
 
@@ -108,7 +108,7 @@ def measure_training(conditions: Conditions) -> Results:
 
     calls = {"ours": call(block), "PyTorch around our scan": call(block.definition)}
     times = time_side_by_side(calls, device, conditions.seconds, conditions.rounds)
-    parts = {f"{name} (ms)": 1e3 * times.spread(name).median for name in calls}
+    parts = times.milliseconds()
     ratio = times.ratio("PyTorch around our scan", "ours")
     return {TRAINING[0].name: Measured(ratio, torch.cuda.get_device_name(device), parts)}
 
@@ -123,7 +123,7 @@ def measure_frame(conditions: Conditions) -> Results:
     }
     calls = {name: frame_call(session) for name, session in sessions.items()}
     times = time_side_by_side(calls, device, conditions.seconds, conditions.rounds)
-    parts = {f"{name} (ms)": 1e3 * times.spread(name).median for name in calls}
+    parts = times.milliseconds()
     name = f"{torch.cuda.get_device_name(device)}, {label(ours)}"
     cost, rate, against_eager = (target.name for target in FRAME)
     return {
