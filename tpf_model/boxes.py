@@ -37,6 +37,12 @@ def clip_box(box: Box, size: tuple[int, int], margin: float) -> Box:
     return left, top, max(margin, right - left), max(margin, bottom - top)
 
 
+def moved_inside(box: Box, size: tuple[int, int]) -> Box:
+    """Move `box`, whole, into the image of `size` (width, height); where it is larger than that, to the corner."""
+    x, y, w, h = box
+    return max(0.0, min(x, size[0] - w)), max(0.0, min(y, size[1] - h)), w, h
+
+
 def iou(a: Box, b: Box) -> float:
     """Intersection over union of two boxes; 0 where either has no area."""
     overlap_w = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tpf_model.boxes import Box
+from tpf_model.camera_motion import Motion
 from tpf_model.crop import Crop
 
 Place = NDArray[np.float64]  # (2,): x and y, pixels of the visible image
@@ -44,6 +45,13 @@ class Path:
     def add(self, frame: int, place: Place) -> None:
         self.last, self.place = frame, place
         self._seen = np.vstack((self._seen[1 - _MEMORY :], (frame, *place)))
+        self._draw()
+
+    def move(self, motion: Motion) -> None:
+        self.place, self._seen[:, 1:] = motion.places(self.place), motion.places(self._seen[:, 1:])
+        self._draw()
+
+    def _draw(self) -> None:
         self._middle = self._seen.mean(axis=0)
         away = self._seen - self._middle
         self._speed = away[:, 0] @ away[:, 1:] / (away[:, 0] @ away[:, 0] + _SLOW * len(away))
@@ -68,7 +76,11 @@ class Meeting:
         self.size = size  # the target's width and height: later the box may have the rival's
         self.kept = self.exchanged = 0
         self._target, self._rival = target, rival
-        self._before = self._way(self.since)
+
+    def move(self, motion: Motion) -> None:
+        self._target.move(motion)
+        self._rival.move(motion)
+        self.size = motion.sides(self.size)
 
     def judge(self, frame: int, box: Box, places: list[Place]) -> Place | None:
         """One frame more, with something else than the box in `places`: which of them the target is, if any."""
@@ -78,7 +90,7 @@ class Meeting:
         near = np.linalg.norm(way) / 2 + size / 4
         seen = [place - centre for place in places]
         self.kept += any(np.linalg.norm(other - way) < near for other in seen)
-        if way @ self._before > 0:
+        if way @ self._way(self.since) > 0:
             return None  # by their lines they have not passed each other
         if _distance(centre, self._target.at(frame)) < _distance(centre, self._rival.at(frame)):
             return None  # the box has gone on where the target would
@@ -101,6 +113,12 @@ class Rivals:
         self._boxes: deque[tuple[int, Box]] = deque([(0, box)], maxlen=_MEMORY)  # the target's
         self._rivals: list[Path] = []
         self._meeting: Meeting | None = None
+
+    def move(self, motion: Motion) -> None:
+        """The camera moved: all that was seen is now where it would be seen in the next frame."""
+        self._boxes = deque(((frame, motion.box(box)) for frame, box in self._boxes), maxlen=_MEMORY)
+        for path in (*self._rivals, *([self._meeting] if self._meeting is not None else [])):
+            path.move(motion)
 
     def observe(
         self, box: Box, score: float, believed: bool, peaks: list[tuple[float, Place]], patience: int

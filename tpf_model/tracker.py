@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from tpf_model.appearance import Appearance, first_appearance
-from tpf_model.boxes import Box, clip_box, validate_box
+from tpf_model.boxes import Box, clip_box, moved_inside, validate_box
+from tpf_model.camera_motion import Camera
 from tpf_model.correlation_filter import response_at, spectrum_of
 from tpf_model.crop import Crop
 from tpf_model.decode import hann_window
@@ -42,7 +43,7 @@ _LONGEST = 1.0  # seconds without a frame, after which no more is forgotten
 class State(enum.IntEnum):
     """IDLE: no target. TRACKING: the box is this frame's. COASTING: it is not believed, the box is the last trusted.
 
-    LOST: that has been so for too long, the box is still the last one trusted and a wider region is searched.
+    LOST: that has been so for too long, the box is still that one and a wider region is searched.
     ERROR: something around the tracker failed; the tracker itself never sets it.
     """
 
@@ -73,6 +74,7 @@ class TrackerConfig:
     filter_trust: float = 0.9
     # Frames for which a look-alike that vanished into the target is awaited on its other side; 0: none is followed.
     crossing_frames: int = 60
+    camera_motion: bool = True  # whether the last box, and look-alikes, go with the camera's motion (`Camera`)
     lost_after: int = 30  # frames of coasting before the target is lost
     lost_growth: float = 1.05  # by how much the searched region's side grows in each lost frame
     lost_widening: float = 2.0  # the limit of that growth, after which it begins again
@@ -116,8 +118,9 @@ def _require(ok: bool, name: str, value, wanted: str) -> None:
 class Estimate:
     """What the tracker says about one frame.
 
-    box: in visible pixels, held where `state` is not TRACKING. score: this frame's best classification score, whether
-    or not the box is from it. crop: the region searched. fused: that region's fused image as the session's handle.
+    box: in visible pixels, held in the scene where `state` is not TRACKING. score: this frame's best classification
+    score, whether or not the box is from it. crop: the region searched. fused: that region's fused image as the
+    session's handle.
     """
 
     box: Box
@@ -136,9 +139,9 @@ class Tracker:
 
     While the score is low the box stays where it was last trusted, at its size, and the same region is searched again:
     a box that follows a weak peak leads an operator, or a gimbal, away to whatever distracts it, and a target that
-    comes out of an occlusion mostly does so within that region, four times its size. A lost target is searched for in
-    a growing region without preference for its middle; a find is looked at closely, at the tracking scale, for some
-    frames before it is believed.
+    comes out of an occlusion mostly does so within that region, four times its size. It stays there in the scene: the
+    camera's own motion moves it. A lost target is searched for in a growing region without preference for its middle; a
+    find is looked at closely, at the tracking scale, for some frames before it is believed.
     """
 
     def __init__(
@@ -162,6 +165,7 @@ class Tracker:
         """
         self._config = config
         self._registration = registration
+        self._camera = Camera()
         cells = self._session.config.search_size // self._session.config.patch
         self._window = hann_window(cells, config.hann_power)
         self._no_window = np.ones_like(self._window)
@@ -195,6 +199,7 @@ class Tracker:
         self._rule: TemplateRule[View] = TemplateRule(self._config.template_interval, self._config.template_score)
         self._size = frame.size
         self._take_up(box)
+        self._camera.moved(frame, self._registration, box)
         return Estimate(box, 1.0, self._state, crop, located.fused)
 
     def resize(self, size: tuple[int, int], box: Box) -> None:
@@ -220,6 +225,8 @@ class Tracker:
         if frame.size != self._size:
             raise ValueError(f"frame is {_text(frame.size)}, the target was given in a frame of {_text(self._size)}")
         self._frames = min(max(seconds, 0.0), _LONGEST) / FRAME_TIME
+        if self._config.camera_motion:
+            self._go_with_the_camera(frame)
         crop, window = self._search_region(), self._search_window()
         templates = self._initial, self._dynamic
         if self._appearance is not None:
@@ -233,6 +240,13 @@ class Tracker:
             self._update_template(frame, located.score)
             self._learn(located, crop)
         return Estimate(self._box, located.score, self._state, crop, located.fused)
+
+    def _go_with_the_camera(self, frame: Frame) -> None:
+        motion = self._camera.moved(frame, self._registration, self._box)
+        if motion is not None:
+            self._box = moved_inside(motion.box(self._box), self._size)
+            self._candidate = None if self._candidate is None else motion.box(self._candidate)
+            self._rivals.move(motion)
 
     def _require_target(self, call: str) -> None:
         if self._state is State.IDLE:

@@ -216,6 +216,10 @@ _DESCRIBED = {
         0,
         100000,
     ),
+    "tracker.camera_motion": (
+        "Whether the box, and where look-alikes were seen, go with the camera's own motion, which the target's "
+        "surroundings show. It matters most where a box is held.",
+    ),
     "tracker.lost_after": ("Frames of coasting before the target is lost.", 0, 100000),
     "tracker.lost_growth": ("By how much the searched region's side grows in each lost frame.", 1.0, 8.0),
     "tracker.lost_widening": ("The limit of that growth, after which it begins again.", 1.0, 8.0),

@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from tpf_model.boxes import clip_box, iou, validate_box
+from tpf_model.boxes import clip_box, iou, moved_inside, validate_box
 
 SIZE = (640, 480)
 
@@ -64,3 +64,16 @@ def test_iou():
     assert iou((0, 0, 10, 10), (5, 0, 10, 10)) == pytest.approx(1 / 3)
     assert iou((0, 0, 10, 10), (10, 0, 10, 10)) == 0
     assert iou((0, 0, 10, 10), (0, 0, 0, 0)) == 0
+
+
+@pytest.mark.parametrize(
+    "box, inside",
+    [
+        ((100, 100, 50, 60), (100, 100, 50, 60)),
+        ((-20, 100, 50, 60), (0, 100, 50, 60)),
+        ((620, 470, 50, 60), (590, 420, 50, 60)),
+        ((-20, -20, 700, 60), (0, 0, 700, 60)),
+    ],
+)
+def test_a_box_that_is_moved_inside_keeps_its_size(box, inside):
+    assert moved_inside(box, SIZE) == inside

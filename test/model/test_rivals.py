@@ -1,8 +1,10 @@
 """Look-alikes that meet the target: when the box is found to have gone on with one of them."""
 
+import cv2
 import numpy as np
 import pytest
 from tpf_model.boxes import iou
+from tpf_model.camera_motion import Motion
 from tpf_model.crop import Crop
 from tpf_model.rivals import Rivals, peaks_of
 
@@ -19,16 +21,18 @@ def peak(box, score=0.5):
     return score, np.array((box[0] + box[2] / 2, box[1] + box[3] / 2))
 
 
-def exchange(paths, in_front, hidden=HIDDEN, frames=60, patience=60, also=None, score=0.5, jitter=0.0, doubt=()):
+def exchange(
+    paths, in_front, hidden=HIDDEN, frames=60, patience=60, also=None, score=0.5, jitter=0.0, doubt=(), rivals=Rivals
+):
     """The frame and the box that `Rivals` gives first, for a tracker that goes on with who is `in_front`.
 
     paths: target's and rival's box in a frame. in_front: 0 or 1 of them, the only one to be seen while `hidden`. also:
     the boxes of others in a frame. score: of all that the tracker is not on, which has 0.5. doubt: frames in which the
-    target is not seen, and its box held.
+    target is not seen, and its box held. rivals: what observes.
     """
     random = np.random.default_rng(0)
     box = paths(0)[0]
-    rivals, on = Rivals(box), 0
+    rivals, on = rivals(box), 0
     for frame in range(1, frames):
         boxes = paths(frame)
         on = in_front if frame in hidden else on
@@ -59,6 +63,31 @@ def test_a_target_that_comes_out_behind_its_rival_is_found(camera, jitter):
     frame, box = exchange(lambda frame: passing(frame, camera), in_front=1, jitter=jitter)
     assert frame < 40
     assert iou(box, passing(frame, camera)[0]) > (0.7 if jitter else 0.95)
+
+
+def shaken(told):
+    """The frame and the box for a camera that is shaken and turned and zooms; whether `Rivals` is `told` of it."""
+    random = np.random.default_rng(3)
+    views = []
+    for _ in range(60):
+        view = cv2.getRotationMatrix2D((300, 220), random.normal(0, 3), random.normal(1, 0.03))
+        view[:, 2] += random.normal(0, 20, 2)
+        views.append(Motion(view))
+
+    class Shaken(Rivals):
+        def observe(self, *seen):
+            if told:
+                before, now = (np.vstack((views[self._frame + later].matrix, (0, 0, 1))) for later in (0, 1))
+                self.move(Motion((now @ np.linalg.inv(before))[:2]))
+            return super().observe(*seen)
+
+    found = exchange(lambda frame: tuple(map(views[frame].box, passing(frame))), in_front=1, rivals=Shaken)
+    return None if found is None else (iou(found[1], views[found[0]].box(passing(found[0])[0])))
+
+
+def test_of_a_camera_that_is_shaken_it_must_be_told():
+    assert shaken(told=False) is None
+    assert shaken(told=True) > 0.9
 
 
 def test_it_has_the_size_that_it_had():

@@ -27,7 +27,8 @@ class SpotSession(SessionInParts):
 
     config = load_variant("tiny")
 
-    def __init__(self):
+    def __init__(self, darkest=0.05):
+        self.darkest = darkest  # spot, all else being ground
         self.templates, self.dynamics = [], []
 
     def fuse(self, visible, thermal):
@@ -42,7 +43,7 @@ class SpotSession(SessionInParts):
         self.dynamics.append(dynamic)
         score, size, offset = np.full((16, 16), 1e-4), np.zeros((2, 16, 16)), np.zeros((2, 16, 16))
         grey = search.mean(dim=0).numpy()
-        _, _, spots, _ = cv2.connectedComponentsWithStats((grey > 0.05).astype(np.uint8))
+        _, _, spots, _ = cv2.connectedComponentsWithStats((grey > self.darkest).astype(np.uint8))
         for x, y, w, h, _ in spots[1:]:
             centre = np.array([x + w / 2, y + h / 2]) / 16
             column, row = centre.astype(int)
@@ -117,6 +118,71 @@ def test_with_a_low_score_the_box_holds_and_the_score_is_reported():
     reappeared = moved(40, 20)
     estimate = tracker.track(scene(reappeared))
     assert estimate.state is State.TRACKING and iou(estimate.box, reappeared) > 0.85
+
+
+GROUND = np.random.default_rng(0).integers(0, 90, (35, 45), np.uint8)
+
+
+def panned(x, y, *boxes, zoom=1.0, score=0.9):
+    """A camera's view of `boxes` before a background, after it turned so that all is moved by x, y and enlarged."""
+    ground = cv2.resize(GROUND, None, fx=24 * zoom, fy=24 * zoom)
+    ground = cv2.warpAffine(ground, np.array([(1.0, 0, x - 200 * zoom), (0, 1, y - 180 * zoom)]), SIZE)
+    spots = scene(*((zoom * bx + x, zoom * by + y, zoom * bw, zoom * bh) for bx, by, bw, bh in boxes), score=score)
+    thermal = np.maximum(spots.thermal, ground)
+    return Frame(cv2.cvtColor(thermal, cv2.COLOR_GRAY2RGB), thermal)
+
+
+def held(config, frames):
+    """The last estimate of a tracker whose target is in BOX before the background, and then hidden."""
+    tracker = Tracker(SpotSession(darkest=0.5), config)
+    tracker.init(panned(0, 0, BOX), BOX)
+    return [tracker.track(frame) for frame in frames][-1]
+
+
+def test_a_box_that_is_held_goes_with_the_camera():
+    frames = [panned(9 * step, -4 * step) for step in range(1, 6)]
+    estimate = held(CONFIG, frames)
+    assert estimate.state is State.COASTING
+    assert estimate.box == pytest.approx(moved(45, -20), abs=2)
+    assert held(replace(CONFIG, camera_motion=False), frames).box == BOX
+
+
+def test_a_lost_target_s_box_goes_on_with_the_camera():
+    frames = [*[panned(0, 0)] * (CONFIG.lost_after + 1), *(panned(9 * step, 0) for step in range(1, 6))]
+    estimate = held(CONFIG, frames)
+    assert estimate.state is State.LOST and estimate.box == pytest.approx(moved(45, 0), abs=2)
+
+
+def test_a_box_that_is_held_grows_as_the_camera_zooms():
+    estimate = held(CONFIG, [panned(0, 0, zoom=zoom) for zoom in (1.02, 1.04, 1.06, 1.08)])
+    assert estimate.box == pytest.approx(tuple(1.08 * side for side in BOX), abs=2)
+
+
+def test_a_box_that_leaves_the_image_with_the_camera_waits_at_its_edge_with_its_size():
+    estimate = held(CONFIG, [panned(-70 * step, 0) for step in range(1, 6)])
+    assert estimate.box == pytest.approx((0, *BOX[1:]), abs=2)
+
+
+def test_a_target_that_the_camera_jerks_out_of_the_searched_region_is_followed():
+    far = panned(110, 0, BOX)
+    estimate = held(CONFIG, [far])
+    assert estimate.state is State.TRACKING and iou(estimate.box, moved(110, 0)) > 0.85
+    assert held(replace(CONFIG, camera_motion=False), [far]).state is State.COASTING
+
+
+def test_a_find_of_a_lost_target_goes_with_the_camera_until_it_is_believed():
+    frames = [*[panned(0, 0)] * (CONFIG.lost_after + 1), *(panned(x, 0, BOX) for x in (0, 110, 0))]
+    assert held(CONFIG, frames).state is State.TRACKING
+    assert held(CONFIG, frames[:-1]).state is State.LOST
+
+
+def test_what_the_camera_did_while_it_did_not_matter_is_not_made_up_for():
+    tracker = Tracker(SpotSession(darkest=0.5), replace(CONFIG, camera_motion=False))
+    tracker.init(panned(0, 0, BOX), BOX)
+    tracker.track(panned(30, 0, moved(-30, 0)))
+    tracker.configure(CONFIG, Registration.identity())
+    assert tracker.track(panned(30, 0)).box == pytest.approx(BOX, abs=1)
+    assert tracker.track(panned(40, 0)).box == pytest.approx(moved(10, 0), abs=2)
 
 
 def test_every_coasting_has_its_own_patience():
@@ -532,6 +598,20 @@ def test_a_target_that_its_like_hid_is_taken_up_again(in_front, settings, kept):
         if 40 < frame <= 64:
             assert iou(estimate.box, boxes[in_front]) > 0.7
     assert iou(estimate.box, boxes[kept]) > 0.8
+
+
+def test_a_target_that_its_like_hid_is_taken_up_again_by_a_camera_that_is_shaken():
+    def run(config):
+        tracker = Tracker(SpotSession(darkest=0.5), config)
+        tracker.init(panned(0, 0, passing(0)[0]), passing(0)[0])
+        for frame in range(1, 80):
+            x, y = np.random.default_rng(frame).normal(0, 12, 2)
+            shown = (0,) if frame < 21 else (1,) if 32 <= frame <= 64 else (0, 1)
+            estimate = tracker.track(panned(x, y, *(passing(frame)[one] for one in shown)))
+        return iou(moved(-x, -y, estimate.box), passing(79)[0])
+
+    assert run(TrackerConfig()) > 0.7
+    assert run(TrackerConfig(camera_motion=False)) < 0.3
 
 
 def test_what_a_lost_target_met_is_forgotten():

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from tpf_model.boxes import clip_box
+from tpf_model.crop import Crop
 from tpf_model.decode import hann_window
 from tpf_model.runtime.in_parts import SessionInParts
 from tpf_model.template import TemplateRule
 from tpf_model.tracker import TrackerConfig
 from tpf_model.weights import RANDOM, load_network, save_network, shipped_weights
 from tpf_training.evaluation.cli import main
+from tpf_training.evaluation.camera_motion import moved
 from tpf_training.evaluation.clips import read_paired
 from tpf_training.evaluation.degradation import Degradation
 from tpf_training.evaluation.entrants import PeerEntrant, TPFEntrant
@@ -109,11 +111,12 @@ def test_by_the_published_rule_each_frame_s_box_is_what_the_network_says(smoke, 
     monkeypatch.setattr(SessionInParts, "locate", recording)
     tracker = TPFEntrant("mine", "auto", random_weights, published=True, device="cpu").open()
     located.clear()  # of the warm-up
-    run = run_one_pass(tracker, smoke.head(4))
-    for box, (seen, crop, window) in zip(run.boxes[1:], located[1:], strict=True):
+    run = run_one_pass(tracker, moved(smoke.head(4), 4))  # into images of 704 x 544
+    for last, box, (seen, crop, window) in zip(run.boxes[:-1], run.boxes[1:], located[1:], strict=True):
+        assert crop == Crop.around(tuple(last.tolist()), 4, 256), "wherever the camera turned"
         assert seen.score < TrackerConfig().coast_score, "ours would not believe it"
         said = crop.box_to_image(tuple(value * crop.size for value in seen.box))
-        assert box == pytest.approx(clip_box(said, (640, 480), 10), abs=1e-6)
+        assert box == pytest.approx(clip_box(said, (704, 544), 10), abs=1e-6)
         assert np.array_equal(window, hann_window(16))
         assert seen.response is None, "no filter was asked"
 

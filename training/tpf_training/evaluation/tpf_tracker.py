@@ -21,6 +21,7 @@ _PUBLISHED = {
     "filter_rate": 0.0,
     "size_calibration": 0.0,
     "crossing_frames": 0,
+    "camera_motion": False,
 }
 
 
