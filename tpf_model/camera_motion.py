@@ -33,17 +33,18 @@ class Motion:
 
     matrix: NDArray[np.float64]
 
+    @property
+    def scale(self) -> float:
+        return float(np.hypot(*self.matrix[:, 0]))
+
     def places(self, places: Places) -> Places:
         return places @ self.matrix[:, :2].T + self.matrix[:, 2]
 
-    def sides(self, sides: tuple[float, float]) -> tuple[float, float]:
-        scale = float(np.hypot(*self.matrix[:, 0]))
-        return sides[0] * scale, sides[1] * scale
-
     def box(self, box: Box) -> Box:
-        centre = self.places(np.add(box[:2], np.divide(box[2:], 2)))
-        sides = self.sides(box[2:])
-        return (*(centre - np.divide(sides, 2)).tolist(), *sides)
+        """A box stays upright."""
+        sides = np.array(box[2:])
+        centre, sides = self.places(box[:2] + sides / 2), sides * self.scale
+        return tuple(np.concatenate((centre - sides / 2, sides)).tolist())
 
 
 class Camera:

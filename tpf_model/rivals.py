@@ -80,7 +80,7 @@ class Meeting:
     def move(self, motion: Motion) -> None:
         self._target.move(motion)
         self._rival.move(motion)
-        self.size = motion.sides(self.size)
+        self.size = self.size[0] * motion.scale, self.size[1] * motion.scale
 
     def judge(self, frame: int, box: Box, places: list[Place]) -> Place | None:
         """One frame more, with something else than the box in `places`: which of them the target is, if any."""

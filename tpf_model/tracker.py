@@ -244,7 +244,8 @@ class Tracker:
     def _go_with_the_camera(self, frame: Frame) -> None:
         motion = self._camera.moved(frame, self._registration, self._box)
         if motion is not None:
-            self._box = moved_inside(motion.box(self._box), self._size)
+            box = self._grown(motion.box(self._box), motion.scale, motion.scale)
+            self._box = moved_inside(box, self._size)
             self._candidate = None if self._candidate is None else motion.box(self._candidate)
             self._rivals.move(motion)
 

@@ -68,7 +68,7 @@ def test_it_is_seen_in_either_image(name, images):
     true = Motion(np.array(MOTIONS[name]))
     motion = seen(frame(shift(0, 0), **images), frame(true.matrix, **images))
     assert np.linalg.norm(motion.places(PLACES) - true.places(PLACES), axis=1).max() < 1.0
-    assert motion.sides((40, 90)) == pytest.approx(true.sides((40, 90)), rel=0.005)
+    assert motion.scale == pytest.approx(true.scale, rel=0.005)
 
 
 def test_a_box_goes_with_the_scene():

@@ -154,8 +154,9 @@ def test_a_lost_target_s_box_goes_on_with_the_camera():
 
 
 def test_a_box_that_is_held_grows_as_the_camera_zooms():
-    estimate = held(CONFIG, [panned(0, 0, zoom=zoom) for zoom in (1.02, 1.04, 1.06, 1.08)])
-    assert estimate.box == pytest.approx(tuple(1.08 * side for side in BOX), abs=2)
+    frames = [panned(0, 0, zoom=zoom) for zoom in (1.02, 1.04, 1.06, 1.08)]
+    assert held(CONFIG, frames).box == pytest.approx(tuple(1.08 * side for side in BOX), abs=2)
+    assert held(replace(CONFIG, max_size_change=1.005), frames).box[2] == pytest.approx(40 * 1.005**4, abs=0.1)
 
 
 def test_a_box_that_leaves_the_image_with_the_camera_waits_at_its_edge_with_its_size():
