@@ -6,6 +6,7 @@ camera's motion; what moves through the scene disagrees.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -82,6 +83,11 @@ class _Small:
     image: NDArray[np.uint8]
     to_visible: NDArray[np.float64]
 
+    @cached_property
+    def corners(self) -> NDArray[np.float32] | None:
+        """(N, 1, 2), as OpenCV counts: from the first pixel's middle."""
+        return cv2.goodFeaturesToTrack(self.image, **_CORNERS)
+
 
 _Pair = tuple[_Small | None, _Small | None]  # of the visible and the thermal image
 
@@ -109,11 +115,10 @@ def _small(image: NDArray[np.uint8], to_visible: NDArray[np.float64]) -> _Small:
 
 def _follow(before: _Small, now: _Small) -> Places:
     """Where corners were and where they are now, (2, N, 2)."""
-    corners = cv2.goodFeaturesToTrack(before.image, **_CORNERS) if before.image.shape == now.image.shape else None
-    if corners is None:
+    if before.image.shape != now.image.shape or before.corners is None:
         return np.empty((2, 0, 2))
-    found, is_found, _ = cv2.calcOpticalFlowPyrLK(before.image, now.image, corners, None, **_FLOW)
-    pixels = np.stack((corners, found))[:, is_found.ravel() > 0, 0] + 0.5  # OpenCV counts from a pixel's middle
+    found, is_found, _ = cv2.calcOpticalFlowPyrLK(before.image, now.image, before.corners, None, **_FLOW)
+    pixels = np.stack((before.corners, found))[:, is_found.ravel() > 0, 0] + 0.5
     places = np.pad(pixels, ((0, 0), (0, 0), (0, 1)), constant_values=1.0) @ now.to_visible.T
     return places[..., :2] / places[..., 2:]
 
