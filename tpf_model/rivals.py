@@ -117,8 +117,10 @@ class Rivals:
     def move(self, motion: Motion) -> None:
         """The camera moved: all that was seen is now where it would be seen in the next frame."""
         self._boxes = deque(((frame, motion.box(box)) for frame, box in self._boxes), maxlen=_MEMORY)
-        for path in (*self._rivals, *([self._meeting] if self._meeting is not None else [])):
-            path.move(motion)
+        for rival in self._rivals:
+            rival.move(motion)
+        if self._meeting is not None:
+            self._meeting.move(motion)
 
     def observe(
         self, box: Box, score: float, believed: bool, peaks: list[tuple[float, Place]], patience: int

@@ -199,7 +199,7 @@ class Tracker:
         self._rule: TemplateRule[View] = TemplateRule(self._config.template_interval, self._config.template_score)
         self._size = frame.size
         self._take_up(box)
-        self._camera.moved(frame, self._registration, box)
+        self._camera.moved(frame, self._registration, box)  # the motion up to here does not matter
         return Estimate(box, 1.0, self._state, crop, located.fused)
 
     def resize(self, size: tuple[int, int], box: Box) -> None:

@@ -66,7 +66,7 @@ def test_a_target_that_comes_out_behind_its_rival_is_found(camera, jitter):
 
 
 def shaken(told):
-    """The frame and the box for a camera that is shaken and turned and zooms; whether `Rivals` is `told` of it."""
+    """The IoU of the box that is given for a camera that is shaken, turns and zooms; `told`: whether `Rivals` is."""
     random = np.random.default_rng(3)
     views = []
     for _ in range(60):
@@ -82,7 +82,7 @@ def shaken(told):
             return super().observe(*seen)
 
     found = exchange(lambda frame: tuple(map(views[frame].box, passing(frame))), in_front=1, rivals=Shaken)
-    return None if found is None else (iou(found[1], views[found[0]].box(passing(found[0])[0])))
+    return None if found is None else iou(found[1], views[found[0]].box(passing(found[0])[0]))
 
 
 def test_of_a_camera_that_is_shaken_it_must_be_told():
