@@ -2,6 +2,9 @@
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 Box = tuple[float, float, float, float]
 
 
@@ -51,3 +54,18 @@ def iou(a: Box, b: Box) -> float:
         return 0.0
     overlap = overlap_w * overlap_h
     return overlap / (a[2] * a[3] + b[2] * b[3] - overlap)
+
+
+def centre(box: Box) -> NDArray[np.float64]:
+    """x and y, (2,)."""
+    return np.array((box[0] + box[2] / 2, box[1] + box[3] / 2))
+
+
+def is_within(place: NDArray[np.float64], box: Box, sides: float) -> bool:
+    """Whether `place` is less than so many sides of `box` off its centre; a box's narrow side counts as wider."""
+    x, y, width, height = box
+    narrowest = 0.3 * (width + height)
+    return (
+        abs(place[0] - x - width / 2) < sides * max(width, narrowest)
+        and abs(place[1] - y - height / 2) < sides * max(height, narrowest)
+    )

@@ -9,8 +9,10 @@ moves.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tpf_model.features import describe, halved
@@ -28,6 +30,8 @@ _NARROWEST = 1.5  # ... at no fewer cells from its middle
 _REACH = 1.0  # cell that a box is moved within, a Gaussian's deviation ...
 _SURE, _FURTHER = 0.3, 3.0  # ... wider in proportion where the score is below this, up to so many times ...
 _SHARPNESS = 4  # ... to the best ones among them: a power of their responses
+_SEEN = 0.3  # of the crop's middle, down to which it may have faded where something is compared with the target ...
+_AROUND = 2  # ... by the cells within so many of its place
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,19 @@ def response_at(box: Tensor, response: Tensor) -> Tensor:
     """The best response within a cell of the centre of `box` (4,), in fractions of the crop; 0 outside the crop."""
     column, row = _away(box, len(response)).abs() <= 1.5
     return torch.where(row[:, None] & column, response, 0).max()
+
+
+def likeness_at(place: NDArray, response: NDArray[np.float32]) -> float | None:
+    """The best response (N, N) around `place` (2,), in fractions of the crop, as it would be in the crop's middle.
+
+    None near the border, where the crop has faded out too far for the response to say anything.
+    """
+    fade = float(np.prod(np.sin(np.pi * place.clip(0, 1)) ** 2))
+    if fade < _SEEN:
+        return None
+    column, row = (place * len(response)).astype(int)
+    around = response[max(row - _AROUND, 0) : row + _AROUND + 1, max(column - _AROUND, 0) : column + _AROUND + 1]
+    return float(around.max()) / fade
 
 
 def no_preference(size: int, device: torch.device) -> CorrelationFilter:

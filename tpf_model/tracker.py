@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from tpf_model.appearance import Appearance, first_appearance
-from tpf_model.boxes import Box, clip_box, moved_inside, validate_box
+from tpf_model.boxes import Box, centre, clip_box, is_within, moved_inside, validate_box
 from tpf_model.camera_motion import Camera
-from tpf_model.correlation_filter import response_at, spectrum_of
+from tpf_model.correlation_filter import likeness_at, response_at, spectrum_of
 from tpf_model.crop import Crop
 from tpf_model.decode import hann_window
 from tpf_model.frame import Frame
 from tpf_model.pair import whole_pair
 from tpf_model.registration import Registration
-from tpf_model.rivals import Rivals, peaks_of
+from tpf_model.rivals import Likeness, Rivals, peaks_of
 from tpf_model.runtime.session import Located, TPFSession, fused_to_image
 from tpf_model.template import TemplateRule
 
@@ -34,6 +34,9 @@ _HABIT = 0.05  # what a frame is worth to the usual response of the filter, agai
 _KNOWN = 0.85
 # Of the target's own score in the first frame: where that is low, what stands for coast_score when the filter vouches.
 _RECOGNISED = 0.7
+# A look-alike beside a target that is hidden mostly scores no worse than the target did. So what is further off than
+# these sides of the box, and as many more in each frame in which nothing was believed, is believed as a lost target is.
+_STEP, _SPEED = 0.7, 0.03
 # Of `size_rate`, for what the network says of the size where the scale filter says how that changes. The ratio of width
 # to height is the network's alone.
 _SIZE_SHARE = 0.25
@@ -267,15 +270,25 @@ class Tracker:
     def _step(self, box: Box, located: Located) -> None:
         if self._state is State.LOST:
             self._step_lost(box, located.score)
-        elif located.score >= self._config.coast_score:
+        elif located.score >= self._needed(box):
             self._trust(box)
             self._get_used_to(located.response)
-        elif self._is_familiar(located):
+        elif not self._is_far(box) and self._is_familiar(located):
             scale = self._scale(located)
             self._trust(self._in_frame(self._grown(box, scale, scale)))  # how large is not for the network to say
         else:
             self._coasted += 1
             self._state = State.LOST if self._coasted > self._config.lost_after else State.COASTING
+
+    def _needed(self, box: Box) -> float:
+        """The score from which on a box is believed."""
+        lowest = self._config.coast_score
+        return max(lowest, min(self._config.recover_score, self._own_score)) if self._is_far(box) else lowest
+
+    def _is_far(self, box: Box) -> bool:
+        """Whether `box` is further from the last one than a target goes in the time in which it was not seen."""
+        frames = self._frames * (1 + self._coasted)
+        return not is_within(centre(box), self._box, _STEP + _SPEED * frames)
 
     def _get_used_to(self, response: float | None) -> None:
         if response is not None:
@@ -292,7 +305,8 @@ class Tracker:
         if self._state is State.LOST or not self._config.crossing_frames:
             return False
         believed, peaks = self._state is State.TRACKING, peaks_of(located.scores, crop)
-        box = self._rivals.observe(self._box, located.score, believed, peaks, self._config.crossing_frames)
+        seen = self._box, located.score, believed, peaks
+        box = self._rivals.observe(*seen, self._config.crossing_frames, _likeness(located, crop))
         if box is not None:
             self._take_up(self._in_frame(box))
         return box is not None
@@ -392,6 +406,13 @@ class Tracker:
     def _template_region(self, box: Box) -> Crop:
         config = self._session.config
         return Crop.around(box, config.template_factor, config.template_size)
+
+
+def _likeness(located: Located, crop: Crop) -> Likeness:
+    """How much places of the image look like the target, by its filter where that is asked."""
+    if located.responses is None:
+        return lambda place: None
+    return lambda place: likeness_at((place - (crop.x, crop.y)) / crop.side, located.responses)
 
 
 def _share(rate: float, frames: float) -> float:

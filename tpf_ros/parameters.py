@@ -203,16 +203,22 @@ _DESCRIBED = {
         0.0,
         1.0,
     ),
-    "tracker.coast_score": ("Below this score the box is not believed and the last one held ...", 0.0, 1.0),
+    "tracker.coast_score": (
+        "Below this score the box is not believed and the last one held. Where it is further off than a target goes in "
+        "the time, the score must reach tracker.recover_score, or the target's in the first frame if that is lower ...",
+        0.0,
+        1.0,
+    ),
     "tracker.filter_trust": (
-        "... unless the score is at least half of that, or less for a target with a low score in the first frame, and "
-        "the correlation filter responds to the target as it usually does, to this part at least; 9: never.",
+        "... unless it is near and its score at least half of that, or less for a target with a low score in the first "
+        "frame, and the correlation filter responds to the target as it usually does, to this part at least; 9: never.",
         0.01,
         9.0,
     ),
     "tracker.crossing_frames": (
         "Frames for which a look-alike that vanished into the target is awaited on its other side, to go back to the "
-        "target should the box have gone on with it; 0: look-alikes are not followed.",
+        "target should the box have gone on with it. 0: look-alikes are not followed at all, nor compared with the "
+        "target by the correlation filter.",
         0,
         100000,
     ),

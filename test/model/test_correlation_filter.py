@@ -1,9 +1,11 @@
 """The correlation filter, over made-up crops."""
 
+import numpy as np
 import pytest
 import torch
 from tpf_model.correlation_filter import (
     first_filter,
+    likeness_at,
     no_preference,
     preference,
     recentred,
@@ -154,6 +156,22 @@ def test_the_response_to_a_box_is_that_at_its_centre(generator):
     assert response_at(box_around(171, 100), shown) == pytest.approx(float(itself), rel=0.3)
     assert response_at(box_around(80, 170), shown) < 0.5 * itself
     assert response_at(box_around(300, 128), shown) == 0  # outside
+
+
+def test_likeness_is_the_same_wherever_the_target_is(generator):
+    target, other = texture(generator), texture(generator)
+    known = learnt_at(crop((target, MIDDLE)))
+
+    def likeness(thing, x, y):
+        response = known.respond(crop((thing, (x, y)))).numpy()
+        return likeness_at(np.array((x, y)) / SIZE, response)
+
+    there = likeness(target, *MIDDLE)
+    for place in ((168, 104), (88, 160), (180, 128)):
+        assert likeness(target, *place) == pytest.approx(there, rel=0.25)
+        assert likeness(other, *place) < 0.75 * there
+    assert likeness(target, 128, 216) is None  # too far out
+    assert likeness_at(np.array((1.2, 0.5)), np.ones((32, 32), np.float32)) is None
 
 
 def test_copy_takes_over_the_values_in_place(generator):

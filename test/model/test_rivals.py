@@ -22,13 +22,23 @@ def peak(box, score=0.5):
 
 
 def exchange(
-    paths, in_front, hidden=HIDDEN, frames=60, patience=60, also=None, score=0.5, jitter=0.0, doubt=(), rivals=Rivals
+    paths,
+    in_front,
+    hidden=HIDDEN,
+    frames=60,
+    patience=60,
+    also=None,
+    score=0.5,
+    jitter=0.0,
+    doubt=(),
+    rivals=Rivals,
+    looks=(None, None),
 ):
     """The frame and the box that `Rivals` gives first, for a tracker that goes on with who is `in_front`.
 
     paths: target's and rival's box in a frame. in_front: 0 or 1 of them, the only one to be seen while `hidden`. also:
     the boxes of others in a frame. score: of all that the tracker is not on, which has 0.5. doubt: frames in which the
-    target is not seen, and its box held. rivals: what observes.
+    target is not seen, and its box held. rivals: what observes. looks: how much both look like the target.
     """
     random = np.random.default_rng(0)
     box = paths(0)[0]
@@ -41,10 +51,64 @@ def exchange(
         peaks += [] if frame in hidden else [peak(boxes[1 - on], score)]
         peaks += [peak(other, score) for other in also(frame)] if also else []
         peaks = [(value, where + random.normal(0, jitter, 2)) for value, where in peaks]
-        target = rivals.observe(box, 0.5, frame not in doubt, peaks, patience)
+        target = rivals.observe(box, 0.5, frame not in doubt, peaks, patience, likeness(boxes, looks))
         if target is not None:
             return frame, target
     return None
+
+
+def likeness(boxes, looks):
+    def of(place):
+        away = [np.linalg.norm(place - peak(box)[1]) for box in boxes]
+        return looks[int(np.argmin(away))]
+
+    return of
+
+
+def turning_back(frame):
+    """The target turns while it is hidden, and leaves its rival behind; that has become larger."""
+    target, rival = passing(frame)
+    return (target[0] if frame < 25 else 290 - 4 * (frame - 25), *target[1:]), (rival[0] - 10, rival[1] - 15, 60, 75)
+
+
+def test_a_target_that_turned_back_behind_its_rival_is_found_by_its_looks():
+    assert exchange(turning_back, in_front=1, frames=80) is None
+    assert exchange(turning_back, in_front=1, frames=80, looks=(0.3, 0.3)) is None
+    frame, box = exchange(turning_back, in_front=1, frames=80, looks=(0.4, 0.2))
+    assert frame < 60 and peak(box)[1] == pytest.approx(peak(turning_back(frame)[0])[1])
+    frame, box = exchange(turning_back, in_front=1, frames=80, looks=(0.8, 0.1))
+    assert box == pytest.approx(turning_back(frame)[0])  # so soon after they met it has the size that it had
+
+
+def beside(looks, score=0.5, believed=True):
+    """In which of 30 frames a box goes to what stands beside it, `looks`: how much those look like the target."""
+    rivals, boxes = Rivals((100, 100, *SIDES)), ((100, 100, *SIDES), (160, 100, *SIDES))
+    for frame in range(1, 31):
+        peaks = [peak(boxes[0]), peak(boxes[1], score)]
+        if rivals.observe(boxes[0], 0.5, believed, peaks, 60, likeness(boxes, looks)) == boxes[1]:
+            return frame
+    return None
+
+
+def test_the_more_it_looks_like_the_target_the_sooner_that_is_certain():
+    slow, fast = beside((0.3, 0.4)), beside((0.2, 0.4))
+    assert 3 < fast < slow < 20
+    assert beside((0.0, 0.4)) == beside((-0.1, 0.4)) > 1  # what looks like nothing at all is no proof by itself
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        {"looks": (0.4, 0.3)},
+        {"looks": (None, 0.4)},
+        {"looks": (0.2, None)},
+        {"looks": (0.2, 0.4), "believed": False},
+        {"looks": (0.2, 0.4), "score": 0.25},
+    ],
+    ids=["the other way round", "of the box unknown", "of the rival unknown", "the target is hidden", "faint"],
+)
+def test_what_stands_beside_the_target_is_not_taken_for_it(case):
+    assert beside(**case) is None
 
 
 def mirrored(paths, frames):

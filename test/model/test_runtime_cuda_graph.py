@@ -154,12 +154,16 @@ def test_the_appearance_is_that_of_the_call(both, frames):
         if session is both[0]:
             level = 1 / session.predict(template, template, plain.fused)[0]
         led, again = session.locate(*arguments, level, elsewhere), session.locate(*arguments, WINDOW)
-        assert again.box == plain.box and again.spectrum is again.sizes is again.response is again.scale is None
+        assert again.box == plain.box and again.spectrum is again.sizes is again.response is None
+        assert again.scale is again.responses is None
         # Outside of a graph a GPU's convolutions are in TF32.
         assert torch.allclose(led.spectrum, spectrum_of(led.fused), atol=2e-2)
         sizes = sizes_of(led.fused, torch.tensor(led.box), elsewhere.sides)
         assert torch.allclose(led.sizes.cpu(), sizes.cpu(), atol=1e-2)
         found.append((led.score, led.response, led.scale))
+        responses = elsewhere.correlation_filter.respond(spectrum_of(led.fused)).cpu().numpy()
+        assert np.allclose(led.responses, responses, atol=1e-2)
+        assert np.allclose(led.scores, plain.scores, atol=1e-2)
         assert abs(led.scale - 1) > 0.01
         assert plain.score > 0.3 > led.score
     assert found[1] == pytest.approx(found[0], abs=2e-3)
@@ -215,7 +219,7 @@ def test_the_steps_do_nothing_that_a_capture_forbids():
             answer, fused, *_ = locate_step(network, torch.float32, search, templates, nothing)
             learnt = learn_step(nothing, lesson)
     assert all(new.shape == old.shape and new.dtype == old.dtype for new, old in zip(parts(learnt), parts(nothing)))
-    assert (tokens.shape, answer.shape, fused.shape) == (templates[0].shape, (7 + 16 * 16,), (3, 256, 256))
+    assert (tokens.shape, answer.shape, fused.shape) == (templates[0].shape, (7 + 16**2 + 32**2,), (3, 256, 256))
 
 
 def test_what_a_capture_forbade_is_said_in_one_line(both, monkeypatch):

@@ -517,6 +517,31 @@ def test_of_an_image_without_anything_in_it_no_target_is_believed():
     assert tracker.track(scene()).state is State.COASTING
 
 
+@pytest.mark.parametrize(
+    "own, score, hidden, seconds, state",
+    [
+        (0.9, 0.4, 1, FRAME_TIME, State.COASTING),
+        (0.9, 0.2, 1, FRAME_TIME, State.COASTING),  # though the filter knows it
+        (0.9, 0.6, 1, FRAME_TIME, State.TRACKING),
+        (0.9, 0.4, 25, FRAME_TIME, State.TRACKING),
+        (0.9, 0.4, 1, 0.5, State.TRACKING),
+        (0.35, 0.4, 1, FRAME_TIME, State.TRACKING),
+    ],
+)
+def test_what_is_further_off_than_the_target_can_be_must_score_as_a_find(own, score, hidden, seconds, state):
+    session = Unsure()
+    session.sure = own
+    tracker = started(session=session, config=replace(CONFIG, lost_after=30))
+    for _ in range(hidden):
+        tracker.track(scene())
+    session.sure = score
+    far = moved(48, 0)
+    estimate = tracker.track(scene(far), seconds)
+    assert estimate.state is state
+    assert (iou(estimate.box, far) > 0.4) is (state is State.TRACKING)
+    assert (estimate.box == BOX) is (state is State.COASTING)
+
+
 class Skewed(Unsure):
     """Takes a spot's middle for 6 of the crop's pixels, 4 of the image's, further right and down."""
 
@@ -580,6 +605,23 @@ def brighter(frame, box, score):
     """`frame` with one more spot, of another score."""
     spot = scene(box, score=score)
     return Frame(np.maximum(frame.visible, spot.visible), np.maximum(frame.thermal, spot.thermal))
+
+
+@pytest.mark.parametrize("settings, found", [({}, True), ({"crossing_frames": 0}, False), ({"filter_rate": 0}, False)])
+def test_a_box_on_another_goes_to_what_looks_more_like_the_target(settings, found):
+    tracker = started(TrackerConfig(**settings))
+    for _ in range(5):
+        tracker.track(scene(BOX))
+    for _ in range(5):  # another hides it
+        assert tracker.track(striped(BOX)).state is State.TRACKING
+    there = moved(-46, 18)
+    for _ in range(25):
+        both = striped(BOX)
+        spot = scene(there)
+        both = Frame(np.maximum(both.visible, spot.visible), np.maximum(both.thermal, spot.thermal))
+        estimate = tracker.track(both)
+        assert estimate.state is State.TRACKING
+    assert (iou(estimate.box, there) > 0.8) is found
 
 
 def passing(frame):

@@ -66,7 +66,8 @@ class CudaGraphSession(EagerSession):
         self._no_appearance = no_appearance(config.search_size, device)
         self._known: Appearance | None = None  # whose values those are
         self._lesson = Lesson(config.search_size, device)
-        self._answer = torch.zeros(7 + cells**2, pin_memory=on_gpu)
+        self._filter_cells = self._lesson.spectrum.shape[1]
+        self._answer = torch.zeros(7 + cells**2 + self._filter_cells**2, pin_memory=on_gpu)
         self._stream = torch.cuda.Stream(device) if on_gpu else None
         runs, template, search = (self._network, self._dtype), self._template_crop.there, self._search_crop.there
         # Not in inference mode: the random generator's tensors, which the process's first capture makes for all later
@@ -107,8 +108,12 @@ class CudaGraphSession(EagerSession):
             self._answer.copy_(answer, non_blocking=True)
             self._wait()
         *box, score, response, scale = self._answer[:7].tolist()
-        scores = self._answer[7:].view(window.shape).numpy().copy()
-        return Located(tuple(box), score, scores, fused, *((*known, response, scale) if appearance else ()))
+        maps = self._answer[7:].numpy().copy()
+        scores, responses = maps[: window.size].reshape(window.shape), maps[window.size :]
+        if appearance is None:
+            return Located(tuple(box), score, scores, fused)
+        responses = responses.reshape(self._filter_cells, self._filter_cells)
+        return Located(tuple(box), score, scores, fused, *known, response, scale, responses)
 
     @torch.inference_mode()
     def learn(self, appearance: Appearance, located: Located, box: Box, rate: float) -> Appearance:
@@ -195,8 +200,9 @@ def locate_step(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """All of a frame's work. templates: tokens of the initial and the dynamic one, (2, 1, template_tokens, C).
 
-    Returns (7 + G x G,), box and score, see `decode_on_device`, `response_at` the box, the target's scale, see
-    `ScaleFilter.scale`, and all cells' scores; the fused crop (3, S, S), about [0, 1]; `spectrum_of` and `sizes_of` it.
+    Returns (7 + G x G + N x N,), box and score, see `decode_on_device`, `response_at` the box, the target's scale, see
+    `ScaleFilter.scale`, all cells' scores, and the filter's response everywhere, see `CorrelationFilter.respond`; the
+    fused crop (3, S, S), about [0, 1]; `spectrum_of` and `sizes_of` it.
     """
     fused = network.fuse(*sample_pair(crop))
     with products_in(dtype, fused.device):
@@ -208,7 +214,7 @@ def locate_step(
     box = recentred(box, response, score)
     sizes = sizes_of(fused[0], box, appearance.sides)
     said = torch.stack((response_at(box, response), appearance.scale_filter.scale(sizes)))
-    answer = torch.cat((box, score, said, maps.score.float().flatten()))
+    answer = torch.cat((box, score, said, maps.score.float().flatten(), response.flatten()))
     return answer, fused[0], spectrum, sizes
 
 

@@ -61,7 +61,7 @@ class SessionInParts(ABC):
         box = recentred(torch.tensor(box), response, torch.tensor(score))
         sizes = sizes_of(fused, box, appearance.sides)
         said = float(response_at(box, response)), float(appearance.scale_filter.scale(sizes))
-        return Located(tuple(box.tolist()), score, maps[0], fused, spectrum, sizes, *said)
+        return Located(tuple(box.tolist()), score, maps[0], fused, spectrum, sizes, *said, response.numpy())
 
     @torch.inference_mode()
     def learn(self, appearance: Appearance, located: Located, box: Box, rate: float) -> Appearance:

@@ -42,7 +42,8 @@ class Located:
     those of all cells, (G, G) float32. fused: the crop fused, as `TPFSession.fuse` returns it. spectrum: `spectrum_of`
     it. sizes: `sizes_of` it around the box. These three stay as they are when the session goes on. response: the
     correlation filter's at the box, see `response_at`. scale: how many times as large as it was known the target is, by
-    the scale filter. Where the session was not told the target's appearance the last four are None.
+    the scale filter. responses: the correlation filter's to the whole crop, (N, N) float32, see
+    `CorrelationFilter.respond`. Where the session was not told the target's appearance the last five are None.
     """
 
     box: Box
@@ -53,6 +54,7 @@ class Located:
     sizes: Tensor | None = None
     response: float | None = None
     scale: float | None = None
+    responses: np.ndarray | None = None
 
 
 class TPFSession(Protocol):
