@@ -80,12 +80,16 @@ def test_a_target_that_turned_back_behind_its_rival_is_found_by_its_looks():
     assert box == pytest.approx(turning_back(frame)[0])  # so soon after they met it has the size that it had
 
 
-def beside(looks, score=0.5, believed=True):
-    """In which of 30 frames a box goes to what stands beside it, `looks`: how much those look like the target."""
+def beside(looks, score=0.5, believed=True, every=1, unlike=0):
+    """After how many of 30 frames a box goes to what stands beside it, and looks otherwise in the `unlike` ones before.
+
+    looks: how much those look like the target. score: of what is beside it, seen in `every` so many frames.
+    """
     rivals, boxes = Rivals((100, 100, *SIDES)), ((100, 100, *SIDES), (160, 100, *SIDES))
-    for frame in range(1, 31):
-        peaks = [peak(boxes[0]), peak(boxes[1], score)]
-        if rivals.observe(boxes[0], 0.5, believed, peaks, 60, likeness(boxes, looks)) == boxes[1]:
+    for frame in range(1 - unlike, 31):
+        peaks = [peak(boxes[0])] + ([peak(boxes[1], score)] if frame % every == 0 else [])
+        now = looks if frame > 0 else (0.5, 0.1)
+        if rivals.observe(boxes[0], 0.5, believed, peaks, 60, likeness(boxes, now)) == boxes[1]:
             return frame
     return None
 
@@ -94,6 +98,14 @@ def test_the_more_it_looks_like_the_target_the_sooner_that_is_certain():
     slow, fast = beside((0.3, 0.4)), beside((0.2, 0.4))
     assert 3 < fast < slow < 20
     assert beside((0.0, 0.4)) == beside((-0.1, 0.4)) > 1  # what looks like nothing at all is no proof by itself
+
+
+def test_only_where_it_is_seen_it_counts():
+    assert beside((0.2, 0.4), every=4) == 4 * beside((0.2, 0.4))
+
+
+def test_what_was_another_for_long_must_look_like_the_target_for_longer_but_not_for_ever():
+    assert beside((0.2, 0.4)) < beside((0.2, 0.4), unlike=20) == beside((0.2, 0.4), unlike=200) < 12
 
 
 @pytest.mark.parametrize(

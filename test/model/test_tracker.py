@@ -518,27 +518,29 @@ def test_of_an_image_without_anything_in_it_no_target_is_believed():
 
 
 @pytest.mark.parametrize(
-    "own, score, hidden, seconds, state",
+    "own, score, away, hidden, seconds, state",
     [
-        (0.9, 0.4, 1, FRAME_TIME, State.COASTING),
-        (0.9, 0.2, 1, FRAME_TIME, State.COASTING),  # though the filter knows it
-        (0.9, 0.6, 1, FRAME_TIME, State.TRACKING),
-        (0.9, 0.4, 25, FRAME_TIME, State.TRACKING),
-        (0.9, 0.4, 1, 0.5, State.TRACKING),
-        (0.35, 0.4, 1, FRAME_TIME, State.TRACKING),
+        (0.9, 0.4, 48, 1, FRAME_TIME, State.COASTING),
+        (0.9, 0.6, 48, 1, FRAME_TIME, State.TRACKING),
+        (0.9, 0.4, 48, 25, FRAME_TIME, State.TRACKING),
+        (0.9, 0.4, 48, 1, 0.5, State.TRACKING),
+        (0.35, 0.4, 48, 1, FRAME_TIME, State.TRACKING),
+        (0.12, 0.2, 48, 1, FRAME_TIME, State.COASTING),
+        (0.9, 0.2, 33, 1, FRAME_TIME, State.COASTING),
+        (0.9, 0.2, 28, 1, FRAME_TIME, State.TRACKING),  # the filter knows it
     ],
 )
-def test_what_is_further_off_than_the_target_can_be_must_score_as_a_find(own, score, hidden, seconds, state):
+def test_what_is_further_off_than_the_target_can_be_must_score_as_a_find(own, score, away, hidden, seconds, state):
     session = Unsure()
     session.sure = own
-    tracker = started(session=session, config=replace(CONFIG, lost_after=30))
+    tracker = started(session=session, config=replace(CONFIG, lost_after=30, filter_trust=0.5))
     for _ in range(hidden):
         tracker.track(scene())
     session.sure = score
-    far = moved(48, 0)
-    estimate = tracker.track(scene(far), seconds)
+    shown = moved(away, 0)
+    estimate = tracker.track(scene(shown), seconds)
     assert estimate.state is state
-    assert (iou(estimate.box, far) > 0.4) is (state is State.TRACKING)
+    assert (iou(estimate.box, shown) > 0.4) is (state is State.TRACKING)
     assert (estimate.box == BOX) is (state is State.COASTING)
 
 
