@@ -145,7 +145,7 @@ class Rivals:
         believed: bool,
         peaks: list[tuple[float, Place]],
         patience: int,
-        likeness: Likeness = lambda place: None,
+        likeness: Likeness,
     ) -> Box | None:
         """One frame more: the tracker's `box` and `score`, whether they are `believed`, `peaks_of` the score map.
 

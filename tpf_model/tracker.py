@@ -270,20 +270,22 @@ class Tracker:
     def _step(self, box: Box, located: Located) -> None:
         if self._state is State.LOST:
             self._step_lost(box, located.score)
-        elif located.score >= self._needed(box):
+            return
+        far = self._is_far(box)
+        if located.score >= self._needed(far):
             self._trust(box)
             self._get_used_to(located.response)
-        elif not self._is_far(box) and self._is_familiar(located):
+        elif not far and self._is_familiar(located):
             scale = self._scale(located)
             self._trust(self._in_frame(self._grown(box, scale, scale)))  # how large is not for the network to say
         else:
             self._coasted += 1
             self._state = State.LOST if self._coasted > self._config.lost_after else State.COASTING
 
-    def _needed(self, box: Box) -> float:
+    def _needed(self, far: bool) -> float:
         """The score from which on a box is believed."""
         lowest = self._config.coast_score
-        return max(lowest, min(self._config.recover_score, self._own_score)) if self._is_far(box) else lowest
+        return max(lowest, min(self._config.recover_score, self._own_score)) if far else lowest
 
     def _is_far(self, box: Box) -> bool:
         """Whether `box` is further from the last one than a target goes in the time in which it was not seen."""

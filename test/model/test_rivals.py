@@ -258,7 +258,7 @@ def test_what_flickers_beside_the_target_is_not_a_rival():
     rivals, box = Rivals(passing(0)[0]), passing(0)[0]
     for frame in range(1, 60):
         near = [(box[0] + side * 32, *box[1:]) for side in (-1, 1) if (frame // 4) % 2 == (side > 0)]
-        assert rivals.observe(box, 0.5, True, [peak(other) for other in (box, *near)], 60) is None
+        assert rivals.observe(box, 0.5, True, [peak(other) for other in (box, *near)], 60, lambda place: None) is None
 
 
 def test_who_wanders_is_not_predicted():
