@@ -37,6 +37,9 @@ _RECOGNISED = 0.7
 # A look-alike beside a target that is hidden mostly scores no worse than the target did. So what is further off than
 # these sides of the box, and as many more in each frame in which nothing was believed, is believed as a lost target is.
 _STEP, _SPEED = 0.7, 0.03
+# ... unless the filter sees the target there, and less than this part of it where it was: then it, or the camera, was
+# that fast.
+_GONE = 0.15
 # Of `size_rate`, for what the network says of the size where the scale filter says how that changes. The ratio of width
 # to height is the network's alone.
 _SIZE_SHARE = 0.25
@@ -238,8 +241,9 @@ class Tracker:
         located = self._session.locate(*templates, frame, crop, self._registration, window, known)
         seen = _in_image(located, crop)
         calibrated = _resized(seen, *(side * factor for side, factor in zip(seen[2:], self._calibration)))
-        self._step(self._in_frame(self._limit_size(calibrated, self._scale(located))), located)
-        if not self._step_aside(located, crop):
+        likeness = _likeness(located, crop)
+        self._step(self._in_frame(self._limit_size(calibrated, self._scale(located))), located, likeness)
+        if not self._step_aside(located, crop, likeness):
             self._update_template(frame, located.score)
             self._learn(located, crop)
         return Estimate(self._box, located.score, self._state, crop, located.fused)
@@ -267,11 +271,11 @@ class Tracker:
         looking_around = self._state is State.LOST and self._candidate is None
         return self._no_window if looking_around else self._window
 
-    def _step(self, box: Box, located: Located) -> None:
+    def _step(self, box: Box, located: Located, likeness: Likeness) -> None:
         if self._state is State.LOST:
             self._step_lost(box, located.score)
             return
-        far = self._is_far(box)
+        far = self._is_far(box) and not self._went_to(box, likeness)
         if located.score >= self._needed(far):
             self._trust(box)
             self._get_used_to(located.response)
@@ -292,6 +296,13 @@ class Tracker:
         frames = self._frames * (1 + self._coasted)
         return not is_within(centre(box), self._box, _STEP + _SPEED * frames)
 
+    def _went_to(self, box: Box, likeness: Likeness) -> bool:
+        """Whether the filter sees the target in `box` as it usually does, and no longer where it was."""
+        there, here = (likeness(centre(place)) for place in (box, self._box))
+        if there is None:
+            return False
+        return there > self._config.filter_trust * self._usual and here < _GONE * there  # here is the crop's middle
+
     def _get_used_to(self, response: float | None) -> None:
         if response is not None:
             self._usual += _share(_HABIT, self._frames) * (response - self._usual)
@@ -302,13 +313,13 @@ class Tracker:
             return False
         return located.response > self._config.filter_trust * self._usual  # 0 where there is nothing to see
 
-    def _step_aside(self, located: Located, crop: Crop) -> bool:
+    def _step_aside(self, located: Located, crop: Crop, likeness: Likeness) -> bool:
         """Whether the box went on with a look-alike that the target met; if so it is now where the target is."""
         if self._state is State.LOST or not self._config.crossing_frames:
             return False
         believed, peaks = self._state is State.TRACKING, peaks_of(located.scores, crop)
         seen = self._box, located.score, believed, peaks
-        box = self._rivals.observe(*seen, self._config.crossing_frames, _likeness(located, crop))
+        box = self._rivals.observe(*seen, self._config.crossing_frames, likeness)
         if box is not None:
             self._take_up(self._in_frame(box))
         return box is not None

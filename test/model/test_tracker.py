@@ -61,6 +61,22 @@ def scene(*boxes, score=0.9):
     return Frame(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), image)
 
 
+def brighter(frame, box, score):
+    """`frame` with one more spot, of another score."""
+    spot = scene(box, score=score)
+    return Frame(np.maximum(frame.visible, spot.visible), np.maximum(frame.thermal, spot.thermal))
+
+
+def striped(box, score=0.9):
+    """A frame with a spot that looks otherwise, but has the same score and outline."""
+    frame = scene(box, score=score)
+    x, y, w, h = box
+    for first in range(3):
+        for image in (frame.visible, frame.thermal):
+            image[y : y + h, x + first : x + w : 8] = round(100 * score)
+    return frame
+
+
 def moved(dx, dy, box=BOX):
     return box[0] + dx, box[1] + dy, box[2], box[3]
 
@@ -526,22 +542,43 @@ def test_of_an_image_without_anything_in_it_no_target_is_believed():
         (0.9, 0.4, 48, 1, 0.5, State.TRACKING),
         (0.35, 0.4, 48, 1, FRAME_TIME, State.TRACKING),
         (0.12, 0.2, 48, 1, FRAME_TIME, State.COASTING),
-        (0.9, 0.2, 33, 1, FRAME_TIME, State.COASTING),
-        (0.9, 0.2, 28, 1, FRAME_TIME, State.TRACKING),  # the filter knows it
     ],
 )
 def test_what_is_further_off_than_the_target_can_be_must_score_as_a_find(own, score, away, hidden, seconds, state):
     session = Unsure()
     session.sure = own
-    tracker = started(session=session, config=replace(CONFIG, lost_after=30, filter_trust=0.5))
+    tracker = started(session=session, config=replace(CONFIG, lost_after=30))
     for _ in range(hidden):
         tracker.track(scene())
     session.sure = score
     shown = moved(away, 0)
-    estimate = tracker.track(scene(shown), seconds)
+    estimate = tracker.track(striped(shown), seconds)
     assert estimate.state is state
     assert (iou(estimate.box, shown) > 0.4) is (state is State.TRACKING)
     assert (estimate.box == BOX) is (state is State.COASTING)
+
+
+@pytest.mark.parametrize(
+    "score, look, is_left, settings, state",
+    [
+        (0.4, scene, False, {"filter_trust": 0.5}, State.TRACKING),
+        (0.4, scene, True, {"filter_trust": 0.5}, State.COASTING),  # the filter still sees it where it was
+        (0.4, striped, False, {"filter_trust": 0.5}, State.COASTING),
+        (0.4, scene, False, {"filter_trust": 1}, State.COASTING),
+        (0.4, scene, False, {"filter_rate": 0}, State.COASTING),
+        (0.2, scene, False, {"filter_trust": 0.25}, State.TRACKING),  # the filter vouches for it
+        (0.2, scene, True, {"filter_trust": 0.25}, State.COASTING),
+    ],
+)
+def test_a_target_that_was_fast_is_believed_where_the_filter_sees_it(score, look, is_left, settings, state):
+    tracker = started(replace(CONFIG, hann_power=0, **settings))
+    for _ in range(5):
+        tracker.track(scene(BOX))
+    there = moved(48, 0)
+    frame = look(there, score=score)
+    estimate = tracker.track(brighter(frame, BOX, score / 2) if is_left else frame)
+    assert estimate.state is state
+    assert (iou(estimate.box, there) > 0.8) is (state is State.TRACKING)
 
 
 class Skewed(Unsure):
@@ -582,16 +619,6 @@ def test_the_filter_learns_from_trusted_frames_alone_and_is_not_asked_where_a_lo
     assert all(one is coasting for one in held) and lost_one is None
 
 
-def striped(box):
-    """A frame with a spot that looks otherwise, but has the same score and outline."""
-    frame = scene(box)
-    x, y, w, h = box
-    for first in range(3):
-        for image in (frame.visible, frame.thermal):
-            image[y : y + h, x + first : x + w : 8] = 90
-    return frame
-
-
 @pytest.mark.parametrize("seconds, shortest, longest", [(FRAME_TIME, 15, 25), (0.3, 2, 5)])
 def test_the_filter_does_not_learn_what_it_does_not_know_until_that_has_lasted(seconds, shortest, longest):
     session = SpotSession()
@@ -601,12 +628,6 @@ def test_the_filter_does_not_learn_what_it_does_not_know_until_that_has_lasted(s
         assert tracker.track(frame, seconds).state is State.TRACKING
     learnt = [one is not other for one, other in itertools.pairwise(asked[1:])]
     assert all(learnt[:3]) and shortest <= learnt[3:].index(True) <= longest
-
-
-def brighter(frame, box, score):
-    """`frame` with one more spot, of another score."""
-    spot = scene(box, score=score)
-    return Frame(np.maximum(frame.visible, spot.visible), np.maximum(frame.thermal, spot.thermal))
 
 
 @pytest.mark.parametrize("settings, found", [({}, True), ({"crossing_frames": 0}, False), ({"filter_rate": 0}, False)])
