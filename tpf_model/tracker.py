@@ -299,9 +299,9 @@ class Tracker:
     def _went_to(self, box: Box, likeness: Likeness) -> bool:
         """Whether the filter sees the target in `box` as it usually does, and no longer where it was."""
         there, here = (likeness(centre(place)) for place in (box, self._box))
-        if there is None:
+        if there is None:  # the last box is in the crop's middle, where the filter always sees something
             return False
-        return there > self._config.filter_trust * self._usual and here < _GONE * there  # here is the crop's middle
+        return there > self._config.filter_trust * self._usual and here < _GONE * there
 
     def _get_used_to(self, response: float | None) -> None:
         if response is not None:

@@ -206,7 +206,8 @@ _DESCRIBED = {
     "tracker.coast_score": (
         "Below this score the box is not believed and the last one held. Where it is further off than a target goes in "
         "the time, the score must reach tracker.recover_score, or the target's in the first frame if that is lower, "
-        "unless the correlation filter sees the target there (by tracker.filter_trust) and no longer where it was ...",
+        "unless the correlation filter sees the target there (by tracker.filter_trust) and no longer where it was: "
+        "that counts as near ...",
         0.0,
         1.0,
     ),

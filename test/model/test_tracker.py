@@ -542,6 +542,8 @@ def test_of_an_image_without_anything_in_it_no_target_is_believed():
         (0.9, 0.4, 48, 1, 0.5, State.TRACKING),
         (0.35, 0.4, 48, 1, FRAME_TIME, State.TRACKING),
         (0.12, 0.2, 48, 1, FRAME_TIME, State.COASTING),
+        (0.9, 0.4, 33, 1, FRAME_TIME, State.COASTING),
+        (0.9, 0.4, 28, 1, FRAME_TIME, State.TRACKING),
     ],
 )
 def test_what_is_further_off_than_the_target_can_be_must_score_as_a_find(own, score, away, hidden, seconds, state):
