@@ -2,12 +2,14 @@
 
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 
 from tpf_training.datasets.record import DatasetError
 from tpf_training.evaluation.camera_motion import moved
 from tpf_training.evaluation.clips import read_paired, read_single
+from tpf_training.evaluation.sequences import read_folders
 
 
 @pytest.fixture
@@ -70,6 +72,23 @@ def test_every_third_frame_and_starts_among_those(walk):
         np.testing.assert_array_equal(part.boxes, sequence.boxes[part.first :: 3])
     with pytest.raises(DatasetError, match="walk/A: of every 60 frames only the very first shows the target"):
         sequence.stepped(60)
+
+
+def test_a_folder_of_images_has_the_parts_of_the_video(walk):
+    (video,) = read_paired(walk)
+    images = walk.parent / "images" / "walk"
+    (images / "visible").mkdir(parents=True)
+    for index, (visible, _) in enumerate(video.images()):
+        cv2.imwrite(str(images / "visible" / f"{index}.png"), visible[..., ::-1])
+    shutil.copy(walk / "A.csv", images)
+    (folder,) = read_folders(images.parent)
+    part, wanted = (sequence.stepped(3).anchored(8)[1].head(5) for sequence in (folder, video))
+    assert (part.name, part.modalities) == ("walk_A@8", ("visible",))
+    np.testing.assert_array_equal(part.boxes, wanted.boxes)
+    np.testing.assert_array_equal(part.present, wanted.present)
+    np.testing.assert_array_equal([seen for seen, _ in part.images()], [seen for seen, _ in wanted.images()])
+    with pytest.raises(DatasetError, match="nowhere: no such folder"):
+        read_folders(walk / "nowhere")
 
 
 def test_a_moving_camera_shows_the_target_elsewhere_and_the_boxes_say_where(walk):

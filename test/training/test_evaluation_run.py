@@ -214,12 +214,13 @@ def test_another_process_gives_the_same_scores(walk, random_weights):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--model=small"], "give --clips or --single"),
+        (["--model=small"], "give --clips, --single or --folder"),
         (["--clips={walk}"], "give --model, --weights or --peer"),
         (["--clips={walk}", "--clips={walk}", "--model=small"], "two targets are called 'walk/A'"),
         (["--clips={walk}", "--weights=a={root}/none.safetensors"], "a: weights file .*none.safetensors does not"),
         (["--clips={walk}", "--weights=small=f", "--model=small"], "two trackers are called 'small'"),
         (["--clips={root}/nowhere", "--model=small"], "nowhere: no clips"),
+        (["--folder={root}/nowhere", "--model=small"], "nowhere: no such folder"),
         (["--clips={walk}", "--model=small", "--json={root}/none/a.json"], "none/a.json: there is no folder .*none"),
         (["--clips={walk}", "--model=small", "--black=visible"], "--black and --black-from go together"),
         (["--single={single}", "--model=small", "--absent=visible", "--absent-from=3"], "V_ONE has only visible"),

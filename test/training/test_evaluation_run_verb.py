@@ -123,6 +123,11 @@ def test_clips_and_folders_get_the_scores_of_a_comparison(dataset, write_clip, t
     scores = expected.scores.summary()
     shown = capsys.readouterr().out.splitlines()[-1].split()
     assert shown == ["tiny", "1/1", *(f"{100 * scores[key]:.2f}" for key in ("pr", "npr", "sr"))]
+    if dataset == "folder":
+        compared = f"--folder={tmp_path / 'data'}", "--model=tiny", "--device=cpu", f"--json={tmp_path / 'scores.json'}"
+        assert main(["compare", *compared]) == 0
+        report = json.loads((tmp_path / "scores.json").read_text())
+        assert report["sets"]["folder"]["entrants"]["tiny"]["mean"]["sr"] == pytest.approx(scores["sr"])
 
 
 def children_of(pid: int) -> list[int]:

@@ -21,10 +21,11 @@ from tpf_training.datasets.record import DatasetError
 from tpf_training.datasets.splits import evaluation_names
 from tpf_training.evaluation.degradation import MODALITIES
 from tpf_training.evaluation.one_pass import Images
+from tpf_training.evaluation.parts import Parts
 
 
 @dataclass(frozen=True)
-class VideoSequence:
+class VideoSequence(Parts):
     """A target in one video or an aligned pair of equal size, a `Sequence` for `one_pass.py`.
 
     first: the number in the video of frame 0, the first that shows the target. step: each frame is so many of the
@@ -45,31 +46,10 @@ class VideoSequence:
     def modalities(self) -> tuple[str, ...]:
         return tuple(name for name in MODALITIES if getattr(self, name))
 
-    def head(self, count: int) -> "VideoSequence":
-        """The first `count` frames, or all where there are fewer."""
-        return dataclasses.replace(self, boxes=self.boxes[:count], present=self.present[:count])
-
-    def stepped(self, step: int) -> "VideoSequence":
-        """Every `step`-th frame, as a slow camera, or a tracker on a slow computer, sees them.
-
-        DatasetError where none of them but the first shows the target.
-        """
-        if not self.present[step::step].any():
-            raise DatasetError(f"{self.name}: of every {step} frames only the very first shows the target")
-        seen = {"boxes": self.boxes[::step], "present": self.present[::step], "step": self.step * step}
-        return dataclasses.replace(self, **seen)
-
-    def anchored(self, every: int) -> list["VideoSequence"]:
-        """This one, and one more from each `every`-th of its frames on that shows the target and has another behind it.
-
-        Where a tracker loses a target once and for all hangs on chance: more starts, as VOT's anchors are, say more.
-        """
-        starts = [start for start in range(every, len(self.boxes) - 1, every) if self.present[start]]
-        return [self, *(self._from(start) for start in starts)]
-
-    def _from(self, start: int) -> "VideoSequence":
-        rest = {"first": self.first + start * self.step, "boxes": self.boxes[start:], "present": self.present[start:]}
-        return dataclasses.replace(self, name=f"{self.name}@{start}", **rest)
+    def part(self, frames: slice, name: str) -> "VideoSequence":
+        first, step = self.first + frames.start * self.step, self.step * frames.step
+        seen = {"boxes": self.boxes[frames], "present": self.present[frames]}
+        return dataclasses.replace(self, name=name, first=first, step=step, **seen)
 
     def images(self) -> Iterator[Images]:
         """Each frame's images; DatasetError names the video and the frame that it lacks."""

@@ -16,10 +16,15 @@ from tpf_training.evaluation.evaluate import Result, evaluate_all
 from tpf_training.evaluation.one_pass import EvaluationError, Sequence
 from tpf_training.evaluation.peers import NANOTRACK_FILES, PEER_INPUTS, PEERS
 from tpf_training.evaluation.rules import CLIPS, RULES
+from tpf_training.evaluation.sequences import FrameSequence, read_folders
 from tpf_training.evaluation.table import as_markdown, as_text
 from tpf_training.evaluation.tracker_options import add_tracker_options, tracker_settings, whole_number
 
-SETS = {"paired": "Paired clips", "single": "Single-modality clips (a peer's average is the one image there is)"}
+SETS = {
+    "paired": "Paired clips",
+    "single": "Single-modality clips (a peer's average is the one image there is)",
+    "folder": "Folders of images (where there is one image, it is a peer's average)",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="LIST",
         help="file that lists clips, one a line, of the folders visible/ and thermal/ beside it",
+    )
+    clips.add_argument(
+        "--folder",
+        type=Path,
+        action="append",
+        default=[],
+        help="folder of clips that are folders of images, as training's source `folder`; repeatable",
     )
     clips.add_argument(
         "--step",
@@ -92,10 +104,11 @@ def run(args: argparse.Namespace) -> int:
     sets = {
         "paired": [sequence for path in args.clips for sequence in read_paired(path)],
         "single": read_single(args.single) if args.single else [],
+        "folder": [sequence for path in args.folder for sequence in read_folders(path)],
     }
     sets = {name: _checked(sequences, args) for name, sequences in sets.items() if sequences}
     if not sets:
-        raise EvaluationError("nothing to evaluate on: give --clips or --single")
+        raise EvaluationError("nothing to evaluate on: give --clips, --single or --folder")
     entrants, degradation = _entrants(args), _degradation(args)
     check_folders(args.json, args.markdown)
     sequences = [sequence for group in sets.values() for sequence in group]
@@ -118,7 +131,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _checked(sequences: list[VideoSequence], args: argparse.Namespace) -> list[Sequence]:
+def _checked(sequences: list[VideoSequence | FrameSequence], args: argparse.Namespace) -> list[Sequence]:
     check_unique([sequence.name for sequence in sequences], "targets")
     sequences = [sequence.stepped(args.step) for sequence in sequences]
     if args.start_every:

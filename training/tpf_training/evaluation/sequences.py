@@ -25,6 +25,7 @@ from tpf_training.datasets.record import DatasetError
 from tpf_training.evaluation.clips import find_paired, labelled_span
 from tpf_training.evaluation.degradation import MODALITIES
 from tpf_training.evaluation.one_pass import Images, Sequence
+from tpf_training.evaluation.parts import Parts
 from tpf_training.evaluation.sequence_list import by_name, choose_sequences
 
 LAYOUTS = {
@@ -40,7 +41,7 @@ Opener = Callable[[], Sequence]  # DatasetError names what is missing or damaged
 
 
 @dataclass(frozen=True)
-class FrameSequence:
+class FrameSequence(Parts):
     """A target in image files, a `Sequence` for `one_pass.py`."""
 
     name: str
@@ -52,6 +53,11 @@ class FrameSequence:
     @property
     def modalities(self) -> tuple[str, ...]:
         return tuple(name for name in MODALITIES if getattr(self, name) is not None)
+
+    def part(self, frames: slice, name: str) -> "FrameSequence":
+        used = np.arange(len(self.boxes))[frames]
+        images = (None if images is None else images.take(used) for images in (self.visible, self.thermal))
+        return FrameSequence(name, *images, self.boxes[frames], self.present[frames])
 
     def images(self) -> Iterator[Images]:
         for index in range(len(self.boxes)):
@@ -117,6 +123,12 @@ def _open_folder(files: SequenceFiles) -> FrameSequence:
     used = np.arange(first, first + len(boxes))
     images = (None if frames is None else frames.take(used) for frames in images)
     return FrameSequence(files.name, *images, boxes, present)
+
+
+def read_folders(root: Path) -> list[FrameSequence]:
+    """Every target of the clips in `root`, in the format of `datasets/folder.py`; DatasetError names what is damaged."""
+    openers, _ = find_openers(FOLDER, root)
+    return [read() for read in openers.values()]
 
 
 def _clips(root: Path) -> Iterator[tuple[str, Opener]]:
