@@ -126,7 +126,7 @@ def _open_folder(files: SequenceFiles) -> FrameSequence:
 
 
 def read_folders(root: Path) -> list[FrameSequence]:
-    """Every target of the clips in `root`, in the format of `datasets/folder.py`; DatasetError names what is damaged."""
+    """Every target of the clips in `root`, see `datasets/folder.py`; DatasetError names what is damaged."""
     openers, _ = find_openers(FOLDER, root)
     return [read() for read in openers.values()]
 
