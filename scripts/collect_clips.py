@@ -1,4 +1,4 @@
-"""Collect labelled tracking clips from public repositories: `<out>/<split>/<clip>/{visible,thermal}/*.jpg`, `boxes.csv`.
+"""Collect labelled tracking clips from repositories: `<out>/<split>/<clip>/{visible,thermal}/*.jpg`, `boxes.csv`.
 
 usage: collect_clips.py OUT [--clips CSV] [--base URL]
 
