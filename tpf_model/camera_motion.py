@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tpf_model.boxes import Box
+from tpf_model.boxes import Box, centre
 from tpf_model.frame import Frame
 from tpf_model.registration import Registration
 
@@ -25,6 +25,8 @@ _AGREE = 1 / 320  # of the image's width: how far from where the motion takes it
 _STILL = 1 / 640  # of the image's width: what moved by less cannot be told from what did not
 _LEAST = 12  # corners that must agree ...
 _SHARE = 1 / 4  # ... and the share of all of them
+_RECENT = 0.1  # what one more motion is worth to what the target shares of them, against all before it
+_SCARCELY = 0.05**2  # motion, target sizes squared, of which it is not known whether the target shares it: then it does
 _STOOD = 1 / 3  # of those that agree: so many that stand still, and it is not the camera that moved
 
 
@@ -41,11 +43,39 @@ class Motion:
     def places(self, places: Places) -> Places:
         return places @ self.matrix[:, :2].T + self.matrix[:, 2]
 
-    def box(self, box: Box) -> Box:
-        """A box stays upright."""
-        sides = np.array(box[2:])
-        centre, sides = self.places(box[:2] + sides / 2), sides * self.scale
-        return tuple(np.concatenate((centre - sides / 2, sides)).tolist())
+    def box(self, box: Box, share: float = 1.0) -> Box:
+        """Where a box is that takes part in so much of the motion; it stays upright."""
+        middle, sides = np.array(centre(box)), np.array(box[2:]) * self.scale**share
+        middle += share * (self.places(middle) - middle)
+        return tuple(np.concatenate((middle - sides / 2, sides)).tolist())
+
+
+class Following:
+    """How much of the scene's motion through the image the target shares.
+
+    1 where it stands in the scene, 0 where the camera follows it and keeps it where it is in the image: the regression
+    of the target's motion on the scene's at its place, both in target sizes, over the last frames.
+    """
+
+    def __init__(self, box: Box):
+        self._shared = self._all = 0.0
+        self._last: NDArray[np.float64] | None = np.array(centre(box))
+
+    @property
+    def share(self) -> float:
+        share = (self._shared + _SCARCELY) / (self._all + _SCARCELY)
+        return min(max(share, 0.0), 1.0)
+
+    def saw(self, box: Box | None, motion: Motion | None) -> None:
+        """box: the target in a frame, None where it is not known. motion: what `Camera.moved` said of that frame."""
+        if box is not None and self._last is not None:
+            if motion is None:
+                return  # what the camera moves by is told later, of all frames up to then
+            side = np.sqrt(box[2] * box[3])
+            scene, target = motion.places(self._last) - self._last, centre(box) - self._last
+            self._shared += _RECENT * (scene @ target / side**2 - self._shared)
+            self._all += _RECENT * (scene @ scene / side**2 - self._all)
+        self._last = None if box is None else np.array(centre(box))
 
 
 class Camera:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tpf_model.appearance import Appearance, first_appearance
 from tpf_model.boxes import Box, centre, clip_box, is_within, moved_inside, validate_box
-from tpf_model.camera_motion import Camera
+from tpf_model.camera_motion import Camera, Following, Motion
 from tpf_model.correlation_filter import likeness_at, response_at, spectrum_of
 from tpf_model.crop import Crop
 from tpf_model.decode import hann_window
@@ -206,6 +206,7 @@ class Tracker:
         self._size = frame.size
         self._take_up(box)
         self._camera.moved(frame, self._registration, box)  # the motion up to here does not matter
+        self._following = Following(box)
         return Estimate(box, 1.0, self._state, crop, located.fused)
 
     def resize(self, size: tuple[int, int], box: Box) -> None:
@@ -216,6 +217,7 @@ class Tracker:
         self._require_target("resize")
         self._size = size
         self._box = self._in_frame(box)
+        self._following.saw(None, None)
         self._candidate, self._confirmed = None, 0
         self._rivals = Rivals(self._box)
 
@@ -231,8 +233,7 @@ class Tracker:
         if frame.size != self._size:
             raise ValueError(f"frame is {_text(frame.size)}, the target was given in a frame of {_text(self._size)}")
         self._frames = min(max(seconds, 0.0), _LONGEST) / FRAME_TIME
-        if self._config.camera_motion:
-            self._go_with_the_camera(frame)
+        motion = self._go_with_the_camera(frame) if self._config.camera_motion else None
         crop, window = self._search_region(), self._search_window()
         templates = self._initial, self._dynamic
         if self._appearance is not None:
@@ -246,15 +247,18 @@ class Tracker:
         if not self._step_aside(located, crop, likeness):
             self._update_template(frame, located.score)
             self._learn(located, crop)
+        self._following.saw(self._box if self._state is State.TRACKING else None, motion)
         return Estimate(self._box, located.score, self._state, crop, located.fused)
 
-    def _go_with_the_camera(self, frame: Frame) -> None:
+    def _go_with_the_camera(self, frame: Frame) -> Motion | None:
         motion = self._camera.moved(frame, self._registration, self._box)
         if motion is not None:
-            box = self._grown(motion.box(self._box), motion.scale, motion.scale)
+            share = self._following.share
+            box = self._grown(motion.box(self._box, share), motion.scale**share, motion.scale**share)
             self._box = moved_inside(box, self._size)
-            self._candidate = None if self._candidate is None else motion.box(self._candidate)
+            self._candidate = None if self._candidate is None else motion.box(self._candidate, share)
             self._rivals.move(motion)
+        return motion
 
     def _require_target(self, call: str) -> None:
         if self._state is State.IDLE:

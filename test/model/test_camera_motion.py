@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from tpf_model.camera_motion import Camera, Motion
+from tpf_model.camera_motion import Camera, Following, Motion
 from tpf_model.frame import Frame
 from tpf_model.registration import Registration
 
@@ -75,6 +75,53 @@ def test_a_box_goes_with_the_scene():
     motion = Motion(turned(90, 2.0))
     assert motion.box((300, 220, 40, 40)) == pytest.approx((280, 200, 80, 80))  # in the middle of the turn
     assert Motion(shift(5, -3)).box((10, 20, 30, 40)) == pytest.approx((15, 17, 30, 40))
+
+
+def test_a_box_can_go_a_part_of_the_way():
+    zoom = Motion(turned(0, 1.44))
+    for share, side in ((0.0, 40), (0.5, 48), (1.0, 57.6)):
+        x, y, w, h = zoom.box((400, 220, 40, 40), share)
+        assert (x + w / 2, y + h / 2) == pytest.approx((420 + share * 44, 240)) and (w, h) == pytest.approx((side, side))
+
+
+def share(steps, side=40):
+    """The share after `steps`, of each how far the scene went to the right and how far the target did; None: not known.
+
+    A target that went nowhere was not seen; a scene that did is told of in the next step.
+    """
+    place = 300.0
+    following = Following((place, 200, side, side))
+    for scene, target in steps:
+        place += target or 0
+        box = None if target is None else (place, 200, side, side)
+        following.saw(box, None if scene is None else Motion(shift(scene, 0)))
+    return following.share
+
+
+def test_a_target_shares_the_scene_s_motion_until_it_is_seen_that_it_does_not():
+    assert share([]) == 1
+    assert share([(30, 30)] * 20) == pytest.approx(1)
+    assert share([(30, 0)]) < 0.1 and share([(30, 0)] * 20) < 0.01
+    assert share([(30, 15)] * 20) == pytest.approx(0.5, abs=0.01)
+    assert share([(30, 0)] * 20 + [(30, 30)] * 40) > 0.95
+
+
+def test_no_more_than_all_of_it_and_no_less_than_none():
+    assert share([(30, 60)] * 20) == 1 and share([(30, -30)] * 20) == 0
+
+
+def test_motion_that_is_small_beside_the_target_says_little():
+    assert share([(1, 0)] * 50) > 0.75
+    assert share([(1, 0)] * 50, side=4) < 0.1
+
+
+def test_what_the_target_did_before_the_motion_was_told_counts():
+    assert share([(None, 15), (30, 15)] * 20) == pytest.approx(1)
+
+
+def test_what_a_target_did_that_was_not_seen_does_not_count():
+    assert share([(30, 30)] * 20 + [(30, None), (30, -300)]) == pytest.approx(1)
+    assert share([(30, 30), (None, None), (30, -300), (30, 30)]) == pytest.approx(1)
 
 
 def test_thermal_pixels_lie_where_the_registration_says():

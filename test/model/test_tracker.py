@@ -187,6 +187,49 @@ def test_a_target_that_the_camera_jerks_out_of_the_searched_region_is_followed()
     assert held(replace(CONFIG, camera_motion=False), [far]).state is State.COASTING
 
 
+def followed(xs, score):
+    """Views of a camera that turns after the target in BOX, so that only the background moves, by `xs`."""
+    return [panned(x, 0, moved(-x, 0), score=score) for x in xs]
+
+
+def test_a_target_that_the_camera_follows_is_believed_and_held_where_it_is_in_the_image():
+    sure, unsure, hidden = (80, 160), (80, 0, -80), (-160, -80, 0)
+    frames = [*followed(sure, 0.9), *followed(unsure, 0.65)]
+    config = replace(CONFIG, recover_score=0.8)  # where the scene takes the box, the target is too far off for 0.65
+    estimate = held(config, frames)
+    assert estimate.state is State.TRACKING and iou(estimate.box, BOX) > 0.85
+    estimate = held(config, [*frames, *(panned(x, 0) for x in hidden)])
+    assert estimate.state is State.COASTING and iou(estimate.box, BOX) > 0.7
+    zoomed = [panned(-80, 0, zoom=zoom) for zoom in (1.08, 1.16, 1.24)]
+    assert held(config, [*frames, *zoomed]).box[2:] == pytest.approx(BOX[2:], rel=0.03)
+
+
+def test_a_find_of_a_target_that_the_camera_follows_stays_where_it_is_in_the_image():
+    frames = [*followed((80, 160, 80, 0, -80), 0.9), *[panned(-80, 0)] * (CONFIG.lost_after + 1)]
+    estimate = held(CONFIG, [*frames, *followed((-200, -80, -200), 0.9)])
+    assert estimate.state is State.TRACKING and iou(estimate.box, BOX) > 0.85
+
+
+def test_where_a_target_went_while_it_was_hidden_is_no_following():
+    elsewhere = moved(-80, 0)
+    frames = [panned(20, 0, BOX), panned(40, 0, BOX), panned(60, 0), panned(90, 0, elsewhere)]
+    estimate = held(CONFIG, [*frames, panned(120, 0), panned(150, 0)])
+    assert estimate.state is State.COASTING and estimate.box == pytest.approx(moved(150, 0, elsewhere), abs=10)
+
+
+def test_in_images_of_another_size_the_target_has_not_moved():
+    def doubled(frame):
+        return Frame(cv2.resize(frame.visible, (1280, 960)), cv2.resize(frame.thermal, (1280, 960)))
+
+    tracker = Tracker(SpotSession(darkest=0.5), NO_FILTERS)
+    tracker.init(panned(0, 0, BOX), BOX)
+    tracker.resize((1280, 960), tuple(2 * side for side in BOX))
+    tracker.track(doubled(panned(-30, -30, BOX)))
+    estimate = tracker.track(doubled(panned(-60, -60)))
+    assert estimate.state is State.COASTING
+    assert estimate.box == pytest.approx((480, 280, 80, 100), abs=4)
+
+
 def test_a_find_of_a_lost_target_goes_with_the_camera_until_it_is_believed():
     frames = [*[panned(0, 0)] * (CONFIG.lost_after + 1), *(panned(x, 0, BOX) for x in (0, 110, 0))]
     assert held(CONFIG, frames).state is State.TRACKING
