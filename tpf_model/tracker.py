@@ -40,6 +40,9 @@ _STEP, _SPEED = 0.7, 0.03
 # ... unless the filter sees the target there, and less than this part of it where it was: then it, or the camera, was
 # that fast.
 _GONE = 0.15
+# A target is expected to go on as it went, but one that is hidden may have stopped: what a frame is worth to its motion
+# against all before it, and what is left of that a frame later where it is not seen.
+_DRIFT, _SLOWING = 0.2, 0.9
 # Of `size_rate`, for what the network says of the size where the scale filter says how that changes. The ratio of width
 # to height is the network's alone.
 _SIZE_SHARE = 0.25
@@ -49,7 +52,7 @@ _LONGEST = 1.0  # seconds without a frame, after which no more is forgotten
 class State(enum.IntEnum):
     """IDLE: no target. TRACKING: the box is this frame's. COASTING: it is not believed, the box is the last trusted.
 
-    LOST: that has been so for too long, the box is still that one and a wider region is searched.
+    LOST: that has been so for too long, the box stays there and a wider region is searched.
     ERROR: something around the tracker failed; the tracker itself never sets it.
     """
 
@@ -124,9 +127,9 @@ def _require(ok: bool, name: str, value, wanted: str) -> None:
 class Estimate:
     """What the tracker says about one frame.
 
-    box: in visible pixels, held in the scene where `state` is not TRACKING. score: this frame's best classification
-    score, whether or not the box is from it. crop: the region searched. fused: that region's fused image as the
-    session's handle.
+    box: in visible pixels, where the target is expected if `state` is not TRACKING. score: this frame's best
+    classification score, whether or not the box is from it. crop: the region searched. fused: that region's fused image
+    as the session's handle.
     """
 
     box: Box
@@ -143,11 +146,12 @@ class Estimate:
 class Tracker:
     """Follows one target from the box given to `init`.
 
-    While the score is low the box stays where it was last trusted, at its size, and the same region is searched again:
-    a box that follows a weak peak leads an operator, or a gimbal, away to whatever distracts it, and a target that
-    comes out of an occlusion mostly does so within that region, four times its size. It stays there in the scene: the
-    camera's own motion moves it. A lost target is searched for in a growing region without preference for its middle; a
-    find is looked at closely, at the tracking scale, for some frames before it is believed.
+    While the score is low the box keeps its size, goes on as the target went, and soon stops: a box that follows a weak
+    peak leads an operator, or a gimbal, away to whatever distracts it, and a target that comes out of an occlusion
+    mostly does so in the region around, four times its size. The camera's own motion moves the box as far as it moved
+    the target: fully where that stood in the scene, not at all where the camera followed it. A lost target is searched
+    for in a growing region without preference for its middle; a find is looked at closely, at the tracking scale, for
+    some frames before it is believed.
     """
 
     def __init__(
@@ -218,6 +222,7 @@ class Tracker:
         self._size = size
         self._box = self._in_frame(box)
         self._following.saw(None, None)
+        self._drift = np.zeros(2)
         self._candidate, self._confirmed = None, 0
         self._rivals = Rivals(self._box)
 
@@ -233,7 +238,9 @@ class Tracker:
         if frame.size != self._size:
             raise ValueError(f"frame is {_text(frame.size)}, the target was given in a frame of {_text(self._size)}")
         self._frames = min(max(seconds, 0.0), _LONGEST) / FRAME_TIME
+        before = self._box if self._state is State.TRACKING else None
         motion = self._go_with_the_camera(frame) if self._config.camera_motion else None
+        self._go_on()
         crop, window = self._search_region(), self._search_window()
         templates = self._initial, self._dynamic
         if self._appearance is not None:
@@ -244,10 +251,14 @@ class Tracker:
         calibrated = _resized(seen, *(side * factor for side, factor in zip(seen[2:], self._calibration)))
         likeness = _likeness(located, crop)
         self._step(self._in_frame(self._limit_size(calibrated, self._scale(located))), located, likeness)
-        if not self._step_aside(located, crop, likeness):
+        aside = self._step_aside(located, crop, likeness)
+        if not aside:
             self._update_template(frame, located.score)
             self._learn(located, crop)
-        self._following.saw(self._box if self._state is State.TRACKING else None, motion)
+        went_on = self._state is State.TRACKING and not aside
+        self._following.saw(self._box if went_on else None, motion)
+        if went_on and before is not None and self._frames:
+            self._see_drift(before, motion)
         return Estimate(self._box, located.score, self._state, crop, located.fused)
 
     def _go_with_the_camera(self, frame: Frame) -> Motion | None:
@@ -259,6 +270,21 @@ class Tracker:
             self._candidate = None if self._candidate is None else motion.box(self._candidate, share)
             self._rivals.move(motion)
         return motion
+
+    def _go_on(self) -> None:
+        """Expect the target where its own motion takes it, which slows down while it is not seen."""
+        if self._state is State.LOST:
+            return
+        if self._state is State.COASTING:
+            self._drift = self._drift * _SLOWING**self._frames
+        x, y = (self._drift * self._frames).tolist()
+        self._box = moved_inside((self._box[0] + x, self._box[1] + y, *self._box[2:]), self._size)
+
+    def _see_drift(self, before: Box, motion: Motion | None) -> None:
+        """Follow the target's own motion, beside that which it shares with the scene: pixels in each FRAME_TIME."""
+        expected = before if motion is None else motion.box(before, self._following.share)
+        went = np.subtract(centre(self._box), centre(expected)) / self._frames
+        self._drift = self._drift + _share(_DRIFT, self._frames) * (went - self._drift)
 
     def _require_target(self, call: str) -> None:
         if self._state is State.IDLE:
@@ -351,6 +377,7 @@ class Tracker:
     def _take_up(self, box: Box) -> None:
         """Trust a box that does not go on from the last one."""
         self._trust(box)
+        self._drift = np.zeros(2)
         self._rivals = Rivals(box)
 
     def _trust(self, box: Box) -> None:

@@ -245,6 +245,55 @@ def test_what_the_camera_did_while_it_did_not_matter_is_not_made_up_for():
     assert tracker.track(panned(40, 0)).box == pytest.approx(moved(10, 0), abs=2)
 
 
+def walked(seconds=FRAME_TIME, frames=30, speed=6):
+    """A tracker of a target that has gone `speed` px to the right in each of some frames, and where it is then."""
+    tracker = started(NO_FILTERS)
+    for step in range(1, frames + 1):
+        box = moved(speed * step, 0)
+        assert tracker.track(scene(box), seconds).state is State.TRACKING
+    return tracker, box
+
+
+def test_a_target_that_is_hidden_goes_on_ever_slower_until_it_is_lost():
+    tracker, box = walked()
+    ways = [tracker.track(scene()).box[0] - box[0] for _ in range(CONFIG.lost_after + 3)]
+    assert ways[: CONFIG.lost_after] == pytest.approx([6, 11.4, 16.3, 20.6, 24.6], abs=1)
+    assert ways[CONFIG.lost_after :] == [pytest.approx(ways[CONFIG.lost_after], abs=0.01)] * 3
+    assert tracker.state is State.LOST
+
+
+def test_how_far_a_hidden_target_goes_depends_on_the_time():
+    tracker, box = walked(seconds=2 * FRAME_TIME)
+    assert tracker.track(scene(), 2 * FRAME_TIME).box[0] - box[0] == pytest.approx(6, abs=0.5)
+    assert tracker.track(scene(), FRAME_TIME).box[0] - box[0] == pytest.approx(6 + 3 * 0.81, abs=0.5)
+
+
+def test_a_target_that_was_found_again_or_in_other_images_stands_until_it_is_seen_to_move():
+    tracker, box = walked()
+    while tracker.state is not State.LOST:
+        tracker.track(scene())
+    while tracker.state is State.LOST:
+        found = tracker.track(scene(box)).box
+    assert tracker.track(scene()).box == found
+    tracker, box = walked()
+    tracker.resize((1280, 960), box)
+    black = np.zeros((960, 1280), np.uint8)
+    assert tracker.track(Frame(np.dstack([black] * 3), black)).box == box
+
+
+def test_a_target_that_went_out_of_the_image_waits_at_its_edge():
+    tracker, box = walked(frames=48)
+    for _ in range(CONFIG.lost_after):
+        estimate = tracker.track(scene())
+    assert estimate.box[0] + estimate.box[2] == pytest.approx(SIZE[0], abs=0.1) and 39 < estimate.box[2] < 42
+
+
+def test_what_stands_in_the_scene_does_not_go_on_where_the_camera_stops():
+    turning = [panned(9 * step, 0, BOX) for step in range(1, 12)]
+    estimate = held(CONFIG, [*turning, *[panned(99, 0)] * CONFIG.lost_after])
+    assert estimate.state is State.COASTING and estimate.box == pytest.approx(moved(99, 0), abs=3)
+
+
 def test_every_coasting_has_its_own_patience():
     tracker = started()
     for _ in range(3):
@@ -734,7 +783,7 @@ def test_what_a_lost_target_met_is_forgotten():
     for _ in range(10):  # what cannot be believed to be it does not become it by its place
         assert tracker.track(scene(other, score=0.4)).state is State.LOST
     for _ in range(40):  # without the one and with another on its other side
-        estimate = tracker.track(scene(found, other))
+        estimate = tracker.track(brighter(scene(other, score=0.8), found, 0.9))
     assert estimate.state is State.TRACKING and iou(estimate.box, found) > 0.8
 
 
