@@ -204,10 +204,10 @@ _DESCRIBED = {
         1.0,
     ),
     "tracker.coast_score": (
-        "Below this score the box is not believed and the last one held. Where it is further off than a target goes in "
-        "the time, the score must reach tracker.recover_score, or the target's in the first frame if that is lower, "
-        "unless the correlation filter sees the target there (by tracker.filter_trust) and no longer where it was: "
-        "that counts as near ...",
+        "Below this score the box is not believed: it is where the target is expected. Where it is further off than "
+        "a target goes in the time, the score must reach tracker.recover_score, or the target's in the first frame "
+        "if that is lower, unless the correlation filter sees the target there (by tracker.filter_trust) and no "
+        "longer where it was: that counts as near ...",
         0.0,
         1.0,
     ),
@@ -225,8 +225,8 @@ _DESCRIBED = {
         100000,
     ),
     "tracker.camera_motion": (
-        "Whether the box, and where look-alikes were seen, go with the camera's own motion, which the target's "
-        "surroundings show. It matters most where a box is held.",
+        "Whether the box, as far as the target did before, and where look-alikes were seen go with the camera's own "
+        "motion, which the target's surroundings show. It matters most where the box is not believed.",
     ),
     "tracker.lost_after": ("Frames of coasting before the target is lost.", 0, 100000),
     "tracker.lost_growth": ("By how much the searched region's side grows in each lost frame.", 1.0, 8.0),

@@ -81,7 +81,7 @@ def test_a_box_can_go_a_part_of_the_way():
     zoom = Motion(turned(0, 1.44))
     for share, side in ((0.0, 40), (0.5, 48), (1.0, 57.6)):
         x, y, w, h = zoom.box((400, 220, 40, 40), share)
-        assert (x + w / 2, y + h / 2) == pytest.approx((420 + share * 44, 240)) and (w, h) == pytest.approx((side, side))
+        assert (x + w / 2, y + h / 2, w, h) == pytest.approx((420 + share * 44, 240, side, side))
 
 
 def share(steps, side=40):

@@ -772,7 +772,7 @@ def test_a_target_that_its_like_hid_is_taken_up_again_by_a_camera_that_is_shaken
 
 
 def test_what_a_lost_target_met_is_forgotten():
-    tracker = Tracker(SpotSession(), CONFIG)
+    tracker = Tracker(SpotSession(), NO_FILTERS)
     tracker.init(scene(passing(20)[0]), passing(20)[0])
     for frame in range(21, 40):  # the two meet
         tracker.track(scene(*passing(frame)[: 1 if frame >= 32 else 2]))
@@ -783,7 +783,7 @@ def test_what_a_lost_target_met_is_forgotten():
     for _ in range(10):  # what cannot be believed to be it does not become it by its place
         assert tracker.track(scene(other, score=0.4)).state is State.LOST
     for _ in range(40):  # without the one and with another on its other side
-        estimate = tracker.track(brighter(scene(other, score=0.8), found, 0.9))
+        estimate = tracker.track(scene(found, other))
     assert estimate.state is State.TRACKING and iou(estimate.box, found) > 0.8
 
 
