@@ -40,8 +40,8 @@ _STEP, _SPEED = 0.7, 0.03
 # ... unless the filter sees the target there, and less than this part of it where it was: then it, or the camera, was
 # that fast.
 _GONE = 0.15
-# A target is expected to go on as it went, but one that is hidden may have stopped: what a frame is worth to its motion
-# against all before it, and what is left of that a frame later where it is not seen.
+# A hidden target is expected to go on as it went, but may have stopped: what a frame is worth to its motion against all
+# before it, and what is left of that a frame later.
 _DRIFT, _SLOWING = 0.2, 0.9
 # Of `size_rate`, for what the network says of the size where the scale filter says how that changes. The ratio of width
 # to height is the network's alone.
@@ -272,13 +272,11 @@ class Tracker:
         return motion
 
     def _go_on(self) -> None:
-        """Expect the target where its own motion takes it, which slows down while it is not seen."""
-        if self._state is State.LOST:
-            return
+        """A target that is not seen goes on as it went, ever slower."""
         if self._state is State.COASTING:
             self._drift = self._drift * _SLOWING**self._frames
-        x, y = (self._drift * self._frames).tolist()
-        self._box = moved_inside((self._box[0] + x, self._box[1] + y, *self._box[2:]), self._size)
+            x, y = (self._drift * self._frames).tolist()
+            self._box = moved_inside((self._box[0] + x, self._box[1] + y, *self._box[2:]), self._size)
 
     def _see_drift(self, before: Box, motion: Motion | None) -> None:
         """Follow the target's own motion, beside that which it shares with the scene: pixels in each FRAME_TIME."""

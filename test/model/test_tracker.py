@@ -257,7 +257,7 @@ def walked(seconds=FRAME_TIME, frames=30, speed=6):
 def test_a_target_that_is_hidden_goes_on_ever_slower_until_it_is_lost():
     tracker, box = walked()
     ways = [tracker.track(scene()).box[0] - box[0] for _ in range(CONFIG.lost_after + 3)]
-    assert ways[: CONFIG.lost_after] == pytest.approx([6, 11.4, 16.3, 20.6, 24.6], abs=1)
+    assert ways[: CONFIG.lost_after] == pytest.approx([0, 5.4, 10.3, 14.6, 18.6], abs=1)
     assert ways[CONFIG.lost_after :] == [pytest.approx(ways[CONFIG.lost_after], abs=0.01)] * 3
     assert tracker.state is State.LOST
 
@@ -271,8 +271,8 @@ def test_how_far_a_hidden_target_goes_depends_on_the_time():
 def test_where_the_clock_went_back_a_target_has_no_speed():
     tracker, box = walked()
     tracker.track(scene(moved(10, 0, box)), -1.0)
-    way = tracker.track(scene()).box[0] - box[0]
-    assert 15 < way < 18  # from there on as before
+    way = [tracker.track(scene()).box[0] - box[0] for _ in range(2)]
+    assert way == pytest.approx([10, 15.4], abs=1)  # from there on as before
 
 
 def test_a_target_that_was_found_again_or_in_other_images_stands_until_it_is_seen_to_move():
@@ -281,11 +281,11 @@ def test_a_target_that_was_found_again_or_in_other_images_stands_until_it_is_see
         tracker.track(scene())
     while tracker.state is State.LOST:
         found = tracker.track(scene(box)).box
-    assert tracker.track(scene()).box == found
+    assert [tracker.track(scene()).box for _ in range(2)] == [found] * 2
     tracker, box = walked()
     tracker.resize((1280, 960), box)
     black = np.zeros((960, 1280), np.uint8)
-    assert tracker.track(Frame(np.dstack([black] * 3), black)).box == box
+    assert [tracker.track(Frame(np.dstack([black] * 3), black)).box for _ in range(2)] == [box] * 2
 
 
 def test_a_target_that_went_out_of_the_image_waits_at_its_edge():
@@ -788,7 +788,7 @@ def test_a_target_that_was_taken_up_again_has_not_gone_there():
         if frame > 64 and abs(box[0] - before[0]) > 20:
             break
     assert iou(box, boxes[0]) > 0.7
-    assert tracker.track(scene()).box[0] == pytest.approx(box[0], abs=1)
+    assert [tracker.track(scene()).box[0] for _ in range(2)] == pytest.approx([box[0]] * 2, abs=1)
 
 
 def test_what_a_lost_target_met_is_forgotten():
