@@ -256,7 +256,7 @@ class Tracker:
             self._update_template(frame, located.score)
             self._learn(located, crop)
         went_on = self._state is State.TRACKING and not aside
-        self._following.saw(self._box if went_on else None, motion)
+        self._following.saw(self._box if went_on and self._config.camera_motion else None, motion)
         if went_on and before is not None and self._frames:
             self._see_drift(before, motion)
         return Estimate(self._box, located.score, self._state, crop, located.fused)

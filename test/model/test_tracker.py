@@ -301,6 +301,17 @@ def test_what_stands_in_the_scene_does_not_go_on_where_the_camera_stops():
     assert estimate.state is State.COASTING and estimate.box == pytest.approx(moved(99, 0), abs=3)
 
 
+def test_what_a_target_did_while_the_camera_s_motion_did_not_matter_is_no_following():
+    tracker = Tracker(SpotSession(darkest=0.5), replace(CONFIG, camera_motion=False))
+    tracker.init(panned(0, 0, BOX), BOX)
+    tracker.track(panned(0, 0, moved(60, 0)))
+    tracker.configure(CONFIG, Registration.identity())
+    for x in (0, -30):
+        tracker.track(panned(x, 0, moved(60, 0)))
+    estimate = tracker.track(panned(-60, 0))
+    assert estimate.state is State.COASTING and estimate.box == pytest.approx(BOX, abs=4)
+
+
 def test_every_coasting_has_its_own_patience():
     tracker = started()
     for _ in range(3):
