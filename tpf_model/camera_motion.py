@@ -25,9 +25,9 @@ _AGREE = 1 / 320  # of the image's width: how far from where the motion takes it
 _STILL = 1 / 640  # of the image's width: what moved by less cannot be told from what did not
 _LEAST = 12  # corners that must agree ...
 _SHARE = 1 / 4  # ... and the share of all of them
+_STOOD = 1 / 3  # of those that agree: so many that stand still, and it is not the camera that moved
 _RECENT = 0.1  # what one more motion is worth to what the target shares of them, against all before it
 _SCARCELY = 0.05**2  # motion, target sizes squared, of which it is not known whether the target shares it: then it does
-_STOOD = 1 / 3  # of those that agree: so many that stand still, and it is not the camera that moved
 
 
 @dataclass(frozen=True)

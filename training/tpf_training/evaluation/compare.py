@@ -8,15 +8,16 @@ from pathlib import Path
 
 from tpf_training.evaluation.arguments import add_models, check_folders, check_unique, named_models
 from tpf_training.evaluation.camera_motion import moved
-from tpf_training.evaluation.clips import VideoSequence, read_paired, read_single
+from tpf_training.evaluation.clips import read_paired, read_single
 from tpf_training.evaluation.comparison import EXPLANATION, leads, summarise, tables
 from tpf_training.evaluation.degradation import MODALITIES, Degradation
 from tpf_training.evaluation.entrants import Entrant, PeerEntrant, TPFEntrant
 from tpf_training.evaluation.evaluate import Result, evaluate_all
 from tpf_training.evaluation.one_pass import EvaluationError, Sequence
+from tpf_training.evaluation.parts import Parts
 from tpf_training.evaluation.peers import NANOTRACK_FILES, PEER_INPUTS, PEERS
 from tpf_training.evaluation.rules import CLIPS, RULES
-from tpf_training.evaluation.sequences import FrameSequence, read_folders
+from tpf_training.evaluation.sequences import read_folders
 from tpf_training.evaluation.table import as_markdown, as_text
 from tpf_training.evaluation.tracker_options import add_tracker_options, tracker_settings, whole_number
 
@@ -131,7 +132,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _checked(sequences: list[VideoSequence | FrameSequence], args: argparse.Namespace) -> list[Sequence]:
+def _checked(sequences: list[Parts], args: argparse.Namespace) -> list[Sequence]:
     check_unique([sequence.name for sequence in sequences], "targets")
     sequences = [sequence.stepped(args.step) for sequence in sequences]
     if args.start_every:

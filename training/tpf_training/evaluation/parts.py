@@ -1,5 +1,6 @@
 """Parts of a sequence: its first frames, every n-th of them, later starts."""
 
+from abc import ABC, abstractmethod
 from typing import Self
 
 import numpy as np
@@ -7,16 +8,16 @@ import numpy as np
 from tpf_training.datasets.record import DatasetError
 
 
-class Parts:
+class Parts(ABC):
     """For a `Sequence` that has `part`, which gives some of its frames as a sequence of the same kind."""
 
     name: str
     boxes: np.ndarray
     present: np.ndarray
 
+    @abstractmethod
     def part(self, frames: slice, name: str) -> Self:
-        """The sequence of these frames alone, under `name`."""
-        raise NotImplementedError
+        """The sequence of these frames alone, under `name`; start and step of `frames` are given."""
 
     def head(self, count: int) -> Self:
         """The first `count` frames, or all where there are fewer."""
