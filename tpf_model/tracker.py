@@ -50,7 +50,7 @@ _LONGEST = 1.0  # seconds without a frame, after which no more is forgotten
 
 
 class State(enum.IntEnum):
-    """IDLE: no target. TRACKING: the box is this frame's. COASTING: it is not believed, the box is expected.
+    """IDLE: no target. TRACKING: the box is this frame's. COASTING: none is believed, the box is where it is expected.
 
     LOST: that has been so for too long, the box stays there and a wider region is searched.
     ERROR: something around the tracker failed; the tracker itself never sets it.
