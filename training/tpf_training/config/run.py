@@ -10,7 +10,8 @@ class RunConfig:
 
     epochs x samples_per_epoch samples are drawn; batch: samples a step and device. devices, nodes, accelerator,
     precision: as PyTorch Lightning's Trainer takes them ("bf16-mixed" computes encoder and head in bfloat16; the fusion
-    always runs in float32). average: decay of the weights' moving average, which is what is exported.
+    always runs in float32; "auto": "bf16-mixed" where the device multiplies in it by itself, or else what it does).
+    average: decay of the weights' moving average, which is what is exported.
     gradient_clip: largest norm. workers: data loading processes a device. log_every: steps.
     """
 
@@ -21,7 +22,7 @@ class RunConfig:
     devices: str = "auto"
     nodes: int = 1
     accelerator: str = "auto"
-    precision: str = "bf16-mixed"
+    precision: str = "auto"
     average: float = 0.999
     gradient_clip: float = 1.0
     workers: int = 4

@@ -21,6 +21,7 @@ from tpf_training.config.run import RunConfig
 from tpf_training.engine.average import MovingAverage
 from tpf_training.engine.draws import worker_errors
 from tpf_training.engine.pictures import LogPictures
+from tpf_training.engine.precision import trainer_precision
 from tpf_training.engine.throughput import FetchTimer, Throughput
 
 CHECKPOINT = "checkpoints/last.ckpt"
@@ -135,7 +136,7 @@ def _trainer(run: RunConfig, callbacks: list[lightning.Callback], profiler: Prof
             accelerator=run.accelerator,
             devices=int(run.devices) if run.devices.isdecimal() else run.devices,
             num_nodes=run.nodes,
-            precision=run.precision,
+            precision=trainer_precision(run.precision, run.accelerator),
             max_epochs=run.epochs,
             gradient_clip_val=run.gradient_clip,
             log_every_n_steps=run.log_every,
