@@ -53,6 +53,8 @@ def test_the_published_settings():
         ("data.sources.rgbt_video.wieght=1", r"'wieght'.*'weight'"),
         ("run.epochs=many", r"many.*run.epochs"),
         ("run.epochs=0", r"run.epochs is 0, must be 1 or more"),
+        ("optimiser.head=.nan", r"optimiser.head is nan, must be a finite number"),
+        ("data.sources.rgbt_video.weight=.inf", r"sources.rgbt_video.weight is inf, must be a finite number"),
         ("fusion", r"'fusion' must be key=value"),
         ("model=bass", r"model.*'bass'.*'base'"),
         ("frozen_blocks=13", r"frozen_blocks is 13, model 'base' has 0 to 12"),

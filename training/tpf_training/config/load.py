@@ -1,9 +1,10 @@
 """From a YAML file and `key=value` overrides to a checked dataclass."""
 
+import math
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -35,9 +36,22 @@ def change_config(config: Config, overrides: list[str] | tuple[str, ...], source
     return _merge(source, lambda: (OmegaConf.structured(config), _dotlist(overrides)))
 
 
+def values_by_key(settings, key: str = "") -> dict[str, Any]:
+    """The values in nested dictionaries and lists, by their dotted keys."""
+    if not isinstance(settings, (dict, list)):
+        return {key: settings}
+    items = settings.items() if isinstance(settings, dict) else enumerate(settings)
+    parts = (values_by_key(part, f"{key}.{name}" if key else name) for name, part in items)
+    return {key: value for part in parts for key, value in part.items()}
+
+
 def _merge(source: str | Path, parts: Callable[[], tuple[DictConfig, ...]]) -> Config:
     try:
-        return OmegaConf.to_object(OmegaConf.merge(*parts()))
+        merged = OmegaConf.merge(*parts())
+        for key, value in values_by_key(OmegaConf.to_container(merged)).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"{source}: {key} is {value}, must be a finite number")
+        return OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         raise ConfigError(_explain(error, source)) from error
     except ValueError as error:  # from a dataclass's own check

@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as lightning
 import torch
@@ -16,7 +15,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 from torch.utils.data import DataLoader
 
-from tpf_training.config.load import ConfigError
+from tpf_training.config.load import ConfigError, values_by_key
 from tpf_training.config.run import RunConfig
 from tpf_training.engine.average import MovingAverage
 from tpf_training.engine.draws import worker_errors
@@ -160,15 +159,6 @@ def _requeued() -> bool:
 
 def _changes(before: DictConfig, now: DictConfig) -> list[str]:
     """The keys, but for FREE_KEYS, whose values differ."""
-    ours, theirs = (_values(OmegaConf.to_container(settings)) for settings in (before, now))
+    ours, theirs = (values_by_key(OmegaConf.to_container(settings)) for settings in (before, now))
     names = sorted(name for name in ours | theirs if not FREE_KEYS.fullmatch(name))
     return [name for name in names if ours.get(name) != theirs.get(name)]
-
-
-def _values(settings, key: str = "") -> dict[str, Any]:
-    """The values in nested dictionaries and lists, by their dotted keys."""
-    if not isinstance(settings, (dict, list)):
-        return {key: settings}
-    items = settings.items() if isinstance(settings, dict) else enumerate(settings)
-    parts = (_values(part, f"{key}.{name}" if key else name) for name, part in items)
-    return {key: value for part in parts for key, value in part.items()}
