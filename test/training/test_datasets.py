@@ -24,7 +24,7 @@ def test_held_out_clips_are_not_even_opened(data_root):
     assert {clip.name.split("/")[0] for clip, _ in read_thermal_tracks(data_root / "thermal_video")} == {"street"}
 
 
-@pytest.mark.parametrize("name", ["0117_1620", "0117_1620_0008", "m3svd_0117_1620", "1230_1202-cut"])
+@pytest.mark.parametrize("name", ["0117_1620", "0117_1620_0008", "m3svd_0117_1620", "1230_1202-cut", "0113_1714"])
 def test_what_is_made_of_a_held_out_clip_is_held_out(name):
     assert is_held_out(name)
 
