@@ -34,6 +34,9 @@ _HABIT = 0.05  # what a frame is worth to the usual response of the filter, agai
 _KNOWN = 0.85
 # Of the target's own score in the first frame: where that is low, what stands for coast_score when the filter vouches.
 _RECOGNISED = 0.7
+# Of filter_trust, for a target with less than coast_score even in the first frame: then the filter alone knows it, and
+# what is not believed is lost.
+_ALONE = 0.7
 # A look-alike beside a target that is hidden mostly scores no worse than the target did. So what is further off than
 # these sides of the box, and as many more in each frame in which nothing was believed, is believed as a lost target is.
 _STEP, _SPEED = 0.7, 0.03
@@ -78,8 +81,8 @@ class TrackerConfig:
     filter_rate: float = 0.02  # what a frame is worth to the filters (`Appearance`) against all before it; 0: none
     coast_score: float = 0.3  # below it the box is not believed ...
     # ... unless the filter responds to the target as it usually does, to this part at least: a target that turns away
-    # resembles its template less and less, but still itself a moment ago. Only down to half of coast_score, or lower
-    # for what the network hardly knows even in the first frame.
+    # resembles its template less and less, but still itself a moment ago. Only down to half of coast_score; for what the
+    # network hardly knows even in the first frame, lower, and a smaller part is enough.
     filter_trust: float = 0.9
     # Frames for which a look-alike that vanished into the target is awaited on its other side; 0: none is followed.
     crossing_frames: int = 60
@@ -339,7 +342,9 @@ class Tracker:
         lowest = min(self._config.coast_score, _RECOGNISED * self._own_score) / 2
         if located.response is None or located.score < lowest:
             return False
-        return located.response > self._config.filter_trust * self._usual  # 0 where there is nothing to see
+        alone = self._own_score < self._config.coast_score
+        trust = self._config.filter_trust * (_ALONE if alone else 1)
+        return located.response > trust * self._usual  # 0 where there is nothing to see
 
     def _step_aside(self, located: Located, crop: Crop, likeness: Likeness) -> bool:
         """Whether the box went on with a look-alike that the target met; if so it is now where the target is."""

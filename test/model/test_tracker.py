@@ -637,6 +637,19 @@ def test_a_target_that_the_network_hardly_knows_is_followed_by_the_filters():
     assert tracker.track(scene((*shown[:2], 70, 16))).state is State.COASTING  # another thing
 
 
+@pytest.mark.parametrize(
+    "own, trust, state",
+    [(0.2, 1.5, State.TRACKING), (0.2, 2.5, State.COASTING), (0.9, 1.5, State.COASTING), (0.9, 1.0, State.TRACKING)],
+)
+def test_what_the_filter_alone_knows_it_need_not_see_as_usual(own, trust, state):
+    session = Unsure()
+    session.sure = own
+    tracker = started(replace(CONFIG, filter_trust=trust), session)
+    tracker.track(scene(BOX))
+    session.sure = 0.2
+    assert tracker.track(scene((300, 208, 40, 34))).state is state  # half hidden: some 1.2 of the usual response
+
+
 def test_of_an_image_without_anything_in_it_no_target_is_believed():
     tracker = Tracker(SpotSession(), CONFIG)
     tracker.init(scene(), BOX)
