@@ -121,8 +121,10 @@ def test_weights_say_where_they_come_from(plan, data_root, tmp_path):
     assert provenance["start"] == {"weights": "random"}
     assert str(tmp_path) not in text and str(data_root) not in text
 
-    finetune(plan("run.epochs=1", f"run.folder={tmp_path / 'next'}", f"start.network={first}"))
+    terms = "data.sources.rgbt_video.licence=mine alone"
+    finetune(plan("run.epochs=1", f"run.folder={tmp_path / 'next'}", f"start.network={first}", terms))
     later, _ = read_provenance(tmp_path / "next/weights.safetensors")
+    assert later["data"]["rgbt_video"]["licence"] == "mine alone"
     assert later["start"]["weights"] == {"file": first.name, "provenance": provenance}  # the whole line of descent
 
 

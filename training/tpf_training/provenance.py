@@ -26,12 +26,16 @@ LICENCES = {
 NOT_RECORDED = {"folder", "root", "cache", "devices", "nodes", "accelerator", "workers", "log_every", "start"}
 
 
-def describe(command: str, config, step: int, devices: int, shares: dict[str, float], origins: dict) -> dict:
+def describe(
+    command: str, config, step: int, devices: int, shares: dict[str, float], origins: dict, stated: dict[str, str]
+) -> dict:
     """The provenance of weights after `step` steps of `tpf-train command`, each of a batch on every one of `devices`.
 
-    config: its dataclass; shares: each source's share of the samples; origins: what training started from.
+    config: its dataclass; shares: each source's share of the samples; origins: what training started from; stated: the
+    sources' licences where those are not LICENCES'.
     """
-    data = {name: {"share": round(share, 4), "licence": LICENCES[name]} for name, share in shares.items()}
+    licences = LICENCES | stated
+    data = {name: {"share": round(share, 4), "licence": licences[name]} for name, share in shares.items()}
     settings = _without_paths(dataclasses.asdict(config))
     run = {"command": f"tpf-train {command}", "step": step, "devices": devices}
     return run | {"data": data, "start": origins, "settings": settings}

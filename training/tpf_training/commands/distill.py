@@ -54,7 +54,7 @@ def distill(config: DistillConfig, resume: bool = False) -> None:
     shares = {config.pairs.source: 1.0}
 
     def write_weights(learner, step: int, devices: int) -> None:
-        provenance = describe("distill", config, step, devices, shares, origins) | {"experts": source.experts}
+        provenance = describe("distill", config, step, devices, shares, origins, {}) | {"experts": source.experts}
         save_fusion(learner, config.run.folder / "fusion.safetensors", provenance)
 
     module = DistillModule(config, network.fusion, weighting)

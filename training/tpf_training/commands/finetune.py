@@ -44,8 +44,10 @@ def finetune(config: FinetuneConfig, resume: bool = False) -> None:
         origins["teacher"] = origin(path)
     module = FinetuneModule(config, network, make_decoupling(config, network), teacher)
 
+    stated = {name: source.licence for name, source in data.sources.items() if source.licence}
+
     def write_weights(learner, step: int, devices: int) -> None:
-        provenance = describe("finetune", config, step, devices, mixture.shares, origins)
+        provenance = describe("finetune", config, step, devices, mixture.shares, origins, stated)
         save_network(learner, config.run.folder / "weights.safetensors", provenance)
 
     fit(module, make_loader(mixture, collate, config.run), config, write_weights, checkpoint)

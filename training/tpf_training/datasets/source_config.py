@@ -11,12 +11,14 @@ class SourceConfig:
 
     root: its folder; a relative one lies below the training data's, None is the one there that has the source's name.
     split: what of it to take: the name of a folder in `root`, or a file, absolute or in `root`, that lists sequences,
-    one a line; None: all that lies directly in `root`. ValueError for a weight that is none.
+    one a line; None: all that lies directly in `root`. licence: on which terms its data may be used, for the weights'
+    card; None: what is known of data in this source's layout. ValueError for a weight that is none.
     """
 
     weight: float
     root: Path | None = None
     split: Path | str | None = None
+    licence: str | None = None
 
     def __post_init__(self):
         if not (math.isfinite(self.weight) and self.weight >= 0):
