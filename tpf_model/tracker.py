@@ -35,7 +35,7 @@ _KNOWN = 0.85
 # Of the target's own score in the first frame: where that is low, what stands for coast_score when the filter vouches.
 _RECOGNISED = 0.7
 # Of filter_trust, for a target with less than coast_score even in the first frame: then the filter alone knows it, and
-# what is not believed is lost.
+# once it is lost it is not found again.
 _ALONE = 0.7
 # A look-alike beside a target that is hidden mostly scores no worse than the target did. So what is further off than
 # these sides of the box, and as many more in each frame in which nothing was believed, is believed as a lost target is.
