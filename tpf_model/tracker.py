@@ -34,9 +34,9 @@ _HABIT = 0.05  # what a frame is worth to the usual response of the filter, agai
 _KNOWN = 0.85
 # Of the target's own score in the first frame: where that is low, what stands for coast_score when the filter vouches.
 _RECOGNISED = 0.7
-# Of filter_trust, for a target with less than coast_score even in the first frame: then the filter alone knows it, and
-# once it is lost it is not found again.
-_ALONE = 0.7
+# The score in the first frame below which the network does not know the target: then the filter alone does, and this
+# part of filter_trust is enough, for what is once lost is not found again.
+_UNKNOWN, _ALONE = 0.3, 0.7
 # A look-alike beside a target that is hidden mostly scores no worse than the target did. So what is further off than
 # these sides of the box, and as many more in each frame in which nothing was believed, is believed as a lost target is.
 _STEP, _SPEED = 0.7, 0.03
@@ -342,7 +342,7 @@ class Tracker:
         lowest = min(self._config.coast_score, _RECOGNISED * self._own_score) / 2
         if located.response is None or located.score < lowest:
             return False
-        alone = self._own_score < self._config.coast_score
+        alone = self._own_score < _UNKNOWN
         trust = self._config.filter_trust * (_ALONE if alone else 1)
         return located.response > trust * self._usual  # 0 where there is nothing to see
 

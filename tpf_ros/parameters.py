@@ -214,7 +214,7 @@ _DESCRIBED = {
     "tracker.filter_trust": (
         "... unless it is near and its score at least half of that, or less for a target with a low score in the first "
         "frame, and the correlation filter responds to the target as it usually does, to this part at least, or to 0.7 "
-        "of it for a target that scores below tracker.coast_score even in the first frame; 9: never.",
+        "of it for a target that scores below 0.3 even in the first frame; 9: never.",
         0.01,
         9.0,
     ),

@@ -638,15 +638,21 @@ def test_a_target_that_the_network_hardly_knows_is_followed_by_the_filters():
 
 
 @pytest.mark.parametrize(
-    "own, trust, state",
-    [(0.2, 1.5, State.TRACKING), (0.2, 2.5, State.COASTING), (0.9, 1.5, State.COASTING), (0.9, 1.0, State.TRACKING)],
+    "own, trust, coast, state",
+    [
+        (0.2, 1.5, 0.3, State.TRACKING),
+        (0.2, 2.5, 0.3, State.COASTING),
+        (0.5, 1.5, 0.3, State.COASTING),
+        (0.5, 1.0, 0.3, State.TRACKING),
+        (0.5, 1.5, 0.6, State.COASTING),  # to ask for more of the network is not to trust the filter more
+    ],
 )
-def test_what_the_filter_alone_knows_it_need_not_see_as_usual(own, trust, state):
+def test_what_the_filter_alone_knows_it_need_not_see_as_usual(own, trust, coast, state):
     session = Unsure()
     session.sure = own
-    tracker = started(replace(CONFIG, filter_trust=trust), session)
+    tracker = started(replace(CONFIG, filter_trust=trust, coast_score=coast, recover_score=0.9), session)
     tracker.track(scene(BOX))
-    session.sure = 0.2
+    session.sure = own if coast > own else 0.2
     assert tracker.track(scene((300, 208, 40, 34))).state is state  # half hidden: some 1.2 of the usual response
 
 

@@ -30,7 +30,8 @@ PERIOD = 50_000_000
 def unbelieving(patience):
     """Settings with which the box is held, and lost after `patience` frames."""
     scores = {"tracker.coast_score": 1.0, "tracker.recover_score": 1.0}
-    return Settings.from_values({**scores, "tracker.lost_after": patience, "output.timeout": 0.1})
+    never = {"tracker.filter_trust": 9.0}
+    return Settings.from_values({**scores, **never, "tracker.lost_after": patience, "output.timeout": 0.1})
 
 
 class Gate:
