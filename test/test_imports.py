@@ -12,7 +12,7 @@ FOLDERS = {"tpf_model": ROOT / "tpf_model", "tpf_ros": ROOT / "tpf_ros", "tpf_tr
 MAY_IMPORT = {"tpf_model": set(), "tpf_ros": {"tpf_model", "tpf_interfaces"}, "tpf_training": {"tpf_model"}}
 # All that a robot needs for the model, and what is optional: scan kernels, runtimes.
 MODEL_LIBRARIES = {"cv2", "numpy", "safetensors", "torch", "yaml"} | {"mamba_ssm", "triton"}
-MODEL_LIBRARIES |= {"onnx", "onnxruntime", "tensorrt"}
+MODEL_LIBRARIES |= {"onnx", "onnxruntime"}
 ROS_LIBRARIES = {"ament_index_python", "cv_bridge", "launch", "launch_ros", "message_filters", "rclpy", "rosidl_runtime_py"}
 
 

@@ -11,22 +11,32 @@ from tpf_model.config import AUTO, variant_names
 from tpf_ros.clip import CLIP
 from tpf_ros.command_error import CommandError
 
-FORMATS = {"onnx": ("float32", "float16", "int8"), "tensorrt": ("float16", "float32")}  # and precisions, default first
+# The formats and their precisions, default first. All but onnx are engines, by the module that builds them.
+FORMATS = {
+    "onnx": ("float32", "float16", "int8"),
+    "tensorrt": ("float16", "float32"),
+    "tensorrt_rtx": ("float16", "float32"),
+}
 _STEPS = 12  # frames of the check
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--format", choices=FORMATS, default="onnx", help="default: %(default)s")
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="onnx",
+        help="an ONNX file (default), an engine for this machine's GPU, or one for any from NVIDIA's Ampere on",
+    )
     parser.add_argument(
         "--model",
         default=AUTO,
         help=f"one of: {', '.join(variant_names())}; auto (default): that of --weights, without a file tiny for CPUs "
-        "(onnx in float32 or int8) and small for GPUs (float16, tensorrt)",
+        "(onnx in float32 or int8) and small for GPUs (float16, engines)",
     )
     parser.add_argument("--weights", metavar="FILE", help="weights instead of those that ship; 'random': untrained")
     parser.add_argument(
         "--precision",
-        help=f"onnx: {', '.join(FORMATS['onnx'])}; tensorrt: {', '.join(FORMATS['tensorrt'])} (default: the first)",
+        help="; ".join(f"{kind}: {', '.join(known)}" for kind, known in FORMATS.items()) + " (default: the first)",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="an existing file is replaced")
     parser.add_argument(
@@ -61,8 +71,7 @@ def _export(args: argparse.Namespace) -> None:
     from tpf_model.weights import load_network
     from tpf_ros.labelled_frames import read_labelled_frames
 
-    if args.format == "tensorrt":
-        require_tensorrt()
+    tensorrt = None if args.format == "onnx" else require_tensorrt(args.format)
     frames = read_labelled_frames(args.check, _STEPS)
     network, provenance = load_network(args.model, args.weights, device=runs_on(args.format, precision))
     model = network.config.name
@@ -75,8 +84,8 @@ def _export(args: argparse.Namespace) -> None:
     failed = differences.above(limits)
     if failed:
         raise CommandError(f"the export differs too much in {', '.join(failed)}; {args.out} is not written", 1)
-    if args.format == "tensorrt":
-        file, built_with = build_engine(file)
+    if tensorrt:
+        file, built_with = build_engine(tensorrt, file)
         about = {**built_with, "precision": precision, "config": network.config.to_dict(), "provenance": provenance}
         _write(args.out.with_name(args.out.name + ".json"), json.dumps(about, indent=1).encode())
     _write(args.out, file)
@@ -92,7 +101,7 @@ def _precision(args: argparse.Namespace) -> str:
 
 def runs_on(kind: str, precision: str) -> str:
     """The kind of device that a file of the format `kind` is for."""
-    return "cuda" if kind == "tensorrt" or precision == "float16" else "cpu"
+    return "cuda" if kind != "onnx" or precision == "float16" else "cpu"
 
 
 def _check_out(args: argparse.Namespace) -> None:

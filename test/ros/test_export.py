@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from tpf_model.config import default_model
 from tpf_model.runtime.export_check import LIMITS, Differences
+from tpf_model.runtime.tensorrt_engine import PACKAGES, build_engine
 from tpf_model.weights import load_network
 
 from tpf_ros import cli
@@ -32,6 +33,24 @@ def test_files_for_a_gpu_are_of_the_larger_model_by_default():
     assert {way for way, model in models.items() if model == "tiny"} == {("onnx", "float32"), ("onnx", "int8")}
 
 
+def test_an_engine_is_built_where_there_is_no_gpu(tmp_path):
+    pytest.importorskip("tensorrt_rtx")
+    out = tmp_path / "tiny.engine"
+    assert cli.main(["export", "--format", "tensorrt_rtx", "--model", "tiny", "--out", str(out)]) == 0
+    about = json.loads((tmp_path / "tiny.engine.json").read_text())
+    network, provenance = load_network("tiny")
+    assert (about["precision"], about["provenance"]) == ("float16", provenance)
+    assert about["config"] == network.config.to_dict() and about["tensorrt_rtx"]
+    encoder_and_head = sum(p.numel() for part in (network.encoder, network.head) for p in part.parameters())
+    assert out.stat().st_size > 2 * encoder_and_head, "and holds the weights"
+
+
+def test_what_tensorrt_cannot_read_is_an_error_with_its_reason():
+    trt = pytest.importorskip("tensorrt_rtx")
+    with pytest.raises(ValueError, match="TensorRT .* cannot read the network: .*ONNX"):
+        build_engine(trt, b"no network")
+
+
 def test_an_export_that_differs_too_much_is_an_error_and_not_written(tmp_path, monkeypatch, capsys):
     out = tmp_path / "tiny.onnx"
     out.write_text("the last one")
@@ -49,7 +68,8 @@ def test_an_export_that_differs_too_much_is_an_error_and_not_written(tmp_path, m
         (["--out", "folder.onnx"], "folder.onnx cannot be written"),
         (["--precision", "int4"], "--precision int4: format onnx has float32, float16, int8"),
         (["--format", "tensorrt", "--precision", "int8"], "--precision int8: format tensorrt has float16, float32"),
-        (["--format", "tensorrt"], "an engine needs NVIDIA's package tensorrt"),
+        (["--format", "tensorrt"], "an engine needs NVIDIA's package tensorrt "),
+        (["--format", "tensorrt_rtx"], "pip install tensorrt-rtx-cu12"),
         (["--check", "nowhere"], "--check nowhere does not exist"),
         (["--check", "folder.onnx"], "folder.onnx has no <target>.csv"),
         (["--check", "short"], "A.csv has 2 boxes one after the other, 12 are needed"),
@@ -59,7 +79,8 @@ def test_an_export_that_differs_too_much_is_an_error_and_not_written(tmp_path, m
 )
 def test_what_cannot_be_exported_is_named(tmp_path, monkeypatch, capsys, arguments, said):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    for package in PACKAGES:
+        monkeypatch.setitem(sys.modules, package, None)
     (tmp_path / "folder.onnx").mkdir()
     for name, frames in {"short": 3, "without_videos": 20}.items():
         (tmp_path / name).mkdir()
