@@ -278,7 +278,7 @@ def test_damaged_sequences_are_named_and_the_others_done(tmp_path, monkeypatch, 
         progress += shown
     assert boxes_of(out).keys() == {"well.txt"}
     assert "infrared/2.png: missing or damaged image: cut off" in progress
-    assert "gone/visible has 3 frames" in progress and "boxless/init.txt: cannot read boxes" in progress
+    assert "gone/visible has 3 frames" in progress and "boxless/init.txt: cannot be read" in progress
     assert "outside: frame 0: box x=200 y=24 w=16 h=24 lies outside the 96x72 image" in progress
     assert "4 damaged sequence(s) without results: boxless, cut, gone, outside" in progress
     assert ["tiny", "1/4"] == table.splitlines()[3].split()[:2]

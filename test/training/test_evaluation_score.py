@@ -138,7 +138,7 @@ def test_nan_is_held_by_matlabs_toolkit_and_an_error_otherwise(tmp_path, capsys)
     write(tmp_path / "ours" / "boy.txt", np.where(np.arange(4)[:, None] == 2, np.nan, TRUTH))
     arguments = "--dataset", "lasher", "--gt", tmp_path / "gt", "--results", tmp_path / "ours"
     status, shown, _ = score(capsys, *arguments)
-    assert status == 1 and "boy.txt: line 3 is 'nan nan nan nan', which is not finite" in shown
+    assert status == 1 and "boy.txt: line 3 is 'nan,nan,nan,nan', which is not finite" in shown
     status, shown, _ = score(capsys, *arguments, "--toolkit", "matlab")
     assert status == 0 and ["ours", "1/1", "100.00", "100.00", "100.00", "95.24"] in rows(shown)
 
@@ -155,7 +155,7 @@ def test_what_cannot_be_scored_is_named_and_costs_nothing_else(truth, results, t
     status, shown, errors = score(capsys, *arguments, *files)
     assert status == 1 and "3 result(s) could not be scored" in errors
     assert f"{damaged}/boy.txt: has 3 lines, the sequence has 4 frames" in shown
-    assert f"{damaged}/boy2.txt: line 2 is '10 10 oops 40', needs 4 or 8 numbers in every line" in shown
+    assert f"{damaged}/boy2.txt: line 2 is '10,10,oops,40', needs 4 or 8 numbers in every line" in shown
     assert f"{damaged}/car.txt: cannot be read: No such file or directory" in shown
     report = json.loads((tmp_path / "s.json").read_text())
     assert set(report["trackers"]["damaged"]["failed"]) == {"boy", "boy2", "car"}

@@ -135,6 +135,14 @@ def test_boxes_may_begin_with_a_byte_order_mark(tmp_path):
         assert clip.boxes.tolist() == [list(box(i)) for i in range(COUNT)]
 
 
+def test_lines_may_end_in_a_comma(tmp_path):
+    lasher(tmp_path / "walk")
+    file = tmp_path / "walk/init.txt"
+    file.write_text("".join(f"{line},\n" for line in file.read_text().split("\n") if line))
+    (clip,) = read_lasher(tmp_path)
+    assert clip.boxes.tolist() == [list(box(i)) for i in range(COUNT)]
+
+
 @pytest.mark.parametrize("line", ["0,0,0,0", "20,12,0,16", "NaN,NaN,NaN,NaN", "-30,12,10,16"])
 def test_frames_without_the_target_are_left_out(tmp_path, line):
     lasher(tmp_path / "walk")
@@ -179,10 +187,12 @@ DAMAGE = [
     ("infrared", remove_folder, "infrared: cannot list the frames"),
     ("visible.txt", replace_line_3("1,2,3"), "visible.txt: line 3 is '1,2,3', needs 4 numbers"),
     ("infrared.txt", replace_line_3("1,2,,3"), "infrared.txt: line 3 is '1,2,,3'"),
+    ("infrared.txt", replace_line_3("1,2, ,3,4"), "infrared.txt: line 3 is '1,2, ,3,4', needs 4 numbers"),
+    ("infrared.txt", replace_line_3(",1,2,3,4"), "infrared.txt: line 3 is ',1,2,3,4'"),
     ("visible.txt", replace_line_3(""), "visible.txt: line 3 is ''"),
     ("visible.txt", replace_line_3("1,2,x,4"), "visible.txt: line 3"),
     ("visible.txt", lambda p: p.write_text("1,2,3,4\n"), "visible.txt: has 1 boxes, .*visible has 12 frames"),
-    ("infrared.txt", lambda p: p.unlink(), "infrared.txt: cannot read boxes"),
+    ("infrared.txt", lambda p: p.unlink(), "infrared.txt: cannot be read"),
     ("visible.txt", lambda p: write_lines(p, [(0, 0, 0, 0)] * COUNT), "hurt: the target is never visible"),
 ]
 

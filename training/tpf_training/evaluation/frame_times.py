@@ -6,8 +6,8 @@ The first is how long initialisation took, which is no part of a rate.
 from collections.abc import Iterable
 from pathlib import Path
 
+from tpf_training.datasets.number_lines import read_number_lines
 from tpf_training.datasets.record import DatasetError
-from tpf_training.evaluation.number_lines import read_number_lines
 from tpf_training.evaluation.result_files import TIMES
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from tpf_training.datasets.name_list import read_names
+from tpf_training.datasets.number_lines import read_number_lines
 from tpf_training.datasets.record import DatasetError
 from tpf_training.evaluation.benchmarks import Benchmark, TruthLayout
-from tpf_training.evaluation.number_lines import read_number_lines
 from tpf_training.evaluation.sequence_list import beside, by_name, choose_sequences
 from tpf_training.evaluation.sequences import Opener, find_openers
 

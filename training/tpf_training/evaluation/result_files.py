@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tpf_training.datasets.number_lines import read_number_lines
 from tpf_training.datasets.record import DatasetError
-from tpf_training.evaluation.number_lines import read_number_lines
 from tpf_training.evaluation.one_pass import EvaluationError, Run
 from tpf_training.evaluation.rules import Rules
 from tpf_training.whole_file import whole_file
