@@ -12,7 +12,7 @@ from setuptools.errors import CCompilerError
 RUNTIME = Path(__file__).resolve().parent / "requirements/runtime.txt"
 REQUIREMENTS = [line for line in RUNTIME.read_text().splitlines() if line[:1] not in ("", "#")]
 
-# Without a compiler the package is installed all the same, and the scan says at run time that it is the slow one.
+# Without a compiler the package is installed all the same, and what runs says at run time that it is the slow one.
 KERNELS = [
     Extension(
         name,
@@ -21,7 +21,7 @@ KERNELS = [
         extra_compile_args=["-O3", "-std=gnu++17", "-Wno-psabi"],
         optional=True,
     )
-    for name in ("tpf_model._fusion", "tpf_model.selective_scan._native")
+    for name in ("tpf_model._encoder", "tpf_model._fusion", "tpf_model.selective_scan._native")
 ]
 
 OPENMP = ["-fopenmp"]

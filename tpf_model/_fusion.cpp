@@ -270,16 +270,29 @@ template <int E> struct Chunk {
     alignas(64) float u[CHUNK][E], dt[CHUNK][E];
 };
 
+// A sum that grows for thousands of tokens; what float32 loses of it is carried along (Knuth's two-sum).
+template <int N> struct Sum {
+    Vec<N> value, lost;
+};
+
+template <int N> INLINE void add_to(Sum<N> &sum, Vec<N> x)
+{
+    x += sum.lost;
+    Vec<N> value = sum.value + x, added = value - sum.value;
+    sum.lost = (sum.value - (value - added)) + (x - added);
+    sum.value = value;
+}
+
 // The states of the N channels from `k` on through a chunk, GROUP states at a time, which stay in registers; adds to y,
 // which begins at the chunk's first token. What the chunk is entered with is kept apart from how far the state has come
 // from it,
 //
 //     h = entry + moved     moved' = moved + (decay - 1) h + in B
 //
-// so float32 never has to tell exp(-1e-6) from 1 over thousands of tokens; entries add up in double. STEEP: a decay may
-// be smaller than float32's smallest number.
+// so float32 never has to tell exp(-1e-6) from 1 over thousands of tokens. STEEP: a decay may be smaller than float32's
+// smallest number.
 template <int N, int E, bool STEEP>
-INLINE void run_chunk(const Chunk<E> &c, const Direction<E> &d, Size length, bool backward, Size k, Wide<N> *entries,
+INLINE void run_chunk(const Chunk<E> &c, const Direction<E> &d, Size length, bool backward, Size k, Sum<N> *entries,
                       float *y)
 {
     constexpr int GROUP = N > 8 ? 4 : 2;
@@ -287,7 +300,7 @@ INLINE void run_chunk(const Chunk<E> &c, const Direction<E> &d, Size length, boo
         Vec<N> rates[GROUP], entry[GROUP], moved[GROUP] = {};
         for (int n = 0; n < GROUP; n++) {
             rates[n] = load<N>(d.rates[first + n] + k);
-            entry[n] = __builtin_convertvector(entries[first + n], Vec<N>);
+            entry[n] = entries[first + n].value;
         }
         for (Size i = 0; i < length; i++) {
             Size s = backward ? length - 1 - i : i;
@@ -303,7 +316,7 @@ INLINE void run_chunk(const Chunk<E> &c, const Direction<E> &d, Size length, boo
             store<N>(y + s * E + k, out);
         }
         for (int n = 0; n < GROUP; n++)
-            entries[first + n] += __builtin_convertvector(moved[n], Wide<N>);
+            add_to<N>(entries[first + n], moved[n]);
     }
 }
 
@@ -312,7 +325,7 @@ template <int N, int E> INLINE void scan_direction(const Direction<E> &d, const 
 {
     Chunk<E> c;
     alignas(64) float turned[E][CHUNK]; // by channel
-    Wide<N> entries[E / N][STATES] = {};
+    Sum<N> entries[E / N][STATES] = {};
     const Size step = backward ? 1 : -1; // to the token before, in the direction's order
     float steepest = 0;
     for (const auto &rates : d.rates)

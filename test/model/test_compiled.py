@@ -3,11 +3,13 @@
 import pytest
 import torch
 
-from tpf_model import fusion_native, selective_scan
+from tpf_model import encoder_native, fusion_native, selective_scan
 from tpf_model.compiled import load_kernel
 from tpf_model.fusion import PixelFusionAdapter
+from tpf_model.runtime import open_session
 
 KERNELS = [
+    ("tpf_model._encoder", encoder_native._encoder),
     ("tpf_model._fusion", fusion_native._fusion),
     ("tpf_model.selective_scan._native", selective_scan.native._native),
 ]
@@ -39,3 +41,14 @@ def test_an_adapter_whose_kernel_is_of_another_source_runs_without_it_and_says_s
     torch.testing.assert_close(adapter(image, image), wanted)
     fusion_native._can_run.cache_clear()
     assert [reason in record.message for record in caplog.records if record.levelname == "WARNING"] == [True]
+
+
+def test_an_encoder_whose_kernel_is_missing_runs_without_it_and_says_so_once(monkeypatch, caplog):
+    monkeypatch.setattr(encoder_native, "_encoder", None)
+    monkeypatch.setattr(encoder_native, "_reason", "it is missing")
+    encoder_native._can_run.cache_clear()
+    for _ in range(2):
+        open_session("tiny", device="cpu", weights="random", precision="float32")
+    encoder_native._can_run.cache_clear()
+    said = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert said == ["encoder: operation by operation, slower than a compiled kernel; it is missing"]

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tpf_model.encoder_native import has_native_blocks, use_native_blocks
 from tpf_model.head import MergedHead
 from tpf_model.network import TPFNetwork, count_parameters
 from tpf_model.runtime.fuse import fusion_of_images
@@ -59,6 +60,8 @@ class EagerSession(SessionInParts):
         network.head.fold_norms()
         if self._device.type == "cpu":
             network.head = MergedHead(network.head)
+            if self._dtype is torch.float32 and has_native_blocks(network.encoder):
+                use_native_blocks(network.encoder)
         network.head.to(memory_format=torch.channels_last)  # as its features are; and tensor cores work in it
 
     def _pack(self, network: TPFNetwork) -> None:
