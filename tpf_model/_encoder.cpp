@@ -139,9 +139,7 @@ template <int N> INLINE float exponentials(float *scores, Size tokens)
         Vec<N> x = load<N>(scores + i);
         most = most > x ? most : x;
     }
-    float largest = most[0];
-    for (int i = 1; i < N; i++)
-        largest = most[i] > largest ? most[i] : largest;
+    const float largest = largest_of<N>(most);
     for (Size i = 0; i < padded; i += N) {
         Vec<N> x = exp_of<N>(load<N>(scores + i) - largest);
         store<N>(scores + i, x);

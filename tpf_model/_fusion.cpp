@@ -239,14 +239,13 @@ INLINE void enter(const Block<DIM> &b, const float *const *tokens, Size first, S
     for (Size begin = first; begin < last; begin += CHUNK) {
         normalise<N, DIM>(tokens, begin, normed);
         multiply<N, 2 * E, DIM>(b.in, b.in_bias, normed, projected);
-        for (Size k = E; k < 2 * E; k++)
-            for (Size t = 0; t < CHUNK; t += N)
-                store<N>(projected[k] + t, silu_of<N>(load<N>(projected[k] + t)));
         Size length = smaller(CHUNK, last - begin);
-        for (Size k = 0; k < E; k++) {
-            memcpy(inside.x + k * inside.stride + at + begin, projected[k], length * sizeof(float));
-            memcpy(inside.gate + k * inside.stride + at + begin, projected[E + k], length * sizeof(float));
-        }
+        for (Size k = 0; k < E; k++)
+            for (Size t = 0; t < length; t += N) {
+                const Size to = k * inside.stride + at + begin + t, lanes = smaller(N, length - t);
+                store<N>(inside.x + to, load<N>(projected[k] + t), lanes);
+                store<N>(inside.gate + to, silu_of<N>(load<N>(projected[E + k] + t)), lanes);
+            }
     }
 }
 
@@ -283,40 +282,61 @@ template <int N> INLINE void add_to(Sum<N> &sum, Vec<N> x)
     sum.value = value;
 }
 
-// The states of the N channels from `k` on through a chunk, GROUP states at a time, which stay in registers; adds to y,
-// which begins at the chunk's first token. What the chunk is entered with is kept apart from how far the state has come
-// from it,
+// How far below 0 the powers of 2 lie that are a chunk's decays: by FRACTION at most, or anywhere float32 has them, or
+// further.
+enum Decays { SLOW, ORDINARY, STEEP };
+
+template <int N, Decays DECAYS> INLINE Vec<N> lost_of(Vec<N> power)
+{
+    if constexpr (DECAYS == SLOW)
+        return fraction_exp2m1_of<N>(power);
+    if constexpr (DECAYS == STEEP)
+        power = power > -126.0f ? power : all<N>(-126.0f);
+    return exp2m1_of<N>(power);
+}
+
+template <int N> constexpr int GROUP = N > 8 ? 4 : 2; // states that go through a chunk together, in registers
+
+// A group of states, from `first` on, of the N channels from `k` on through a chunk; adds to y, which begins at the
+// chunk's first token. What the chunk is entered with is kept apart from how far the state has come from it,
 //
 //     h = entry + moved     moved' = moved + (decay - 1) h + in B
 //
-// so float32 never has to tell exp(-1e-6) from 1 over thousands of tokens. STEEP: a decay may be smaller than float32's
-// smallest number.
-template <int N, int E, bool STEEP>
-INLINE void run_chunk(const Chunk<E> &c, const Direction<E> &d, Size length, bool backward, Size k, Sum<N> *entries,
-                      float *y)
+// so float32 never has to tell exp(-1e-6) from 1 over thousands of tokens.
+template <int N, int E, Decays DECAYS>
+INLINE void run_group(const Chunk<E> &c, const Direction<E> &d, Size length, bool backward, Size k, Size first,
+                      Sum<N> *entries, float *y)
 {
-    constexpr int GROUP = N > 8 ? 4 : 2;
-    for (Size first = 0; first < STATES; first += GROUP) {
-        Vec<N> rates[GROUP], entry[GROUP], moved[GROUP] = {};
-        for (int n = 0; n < GROUP; n++) {
-            rates[n] = load<N>(d.rates[first + n] + k);
-            entry[n] = entries[first + n].value;
+    Vec<N> rates[GROUP<N>], entry[GROUP<N>], moved[GROUP<N>] = {};
+    for (int n = 0; n < GROUP<N>; n++) {
+        rates[n] = load<N>(d.rates[first + n] + k);
+        entry[n] = entries[first + n].value;
+    }
+    for (Size i = 0; i < length; i++) {
+        Size s = backward ? length - 1 - i : i;
+        const float *B = c.projected[1 + first] + s, *C = c.projected[1 + STATES + first] + s;
+        Vec<N> dt = load<N>(c.dt[s] + k), in = dt * load<N>(c.u[s] + k), out = load<N>(y + s * E + k);
+        for (int n = 0; n < GROUP<N>; n++) {
+            Vec<N> lost = lost_of<N, DECAYS>(dt * rates[n]);
+            moved[n] = moved[n] + in * B[n * CHUNK] + lost * (entry[n] + moved[n]);
+            out += C[n * CHUNK] * (entry[n] + moved[n]);
         }
-        for (Size i = 0; i < length; i++) {
-            Size s = backward ? length - 1 - i : i;
-            const float *B = c.projected[1 + first] + s, *C = c.projected[1 + STATES + first] + s;
-            Vec<N> dt = load<N>(c.dt[s] + k), in = dt * load<N>(c.u[s] + k), out = load<N>(y + s * E + k);
-            for (int n = 0; n < GROUP; n++) {
-                Vec<N> power = dt * rates[n];
-                if constexpr (STEEP)
-                    power = power > -126.0f ? power : all<N>(-126.0f);
-                moved[n] = moved[n] + in * B[n * CHUNK] + exp2m1_of<N>(power) * (entry[n] + moved[n]);
-                out += C[n * CHUNK] * (entry[n] + moved[n]);
-            }
-            store<N>(y + s * E + k, out);
+        store<N>(y + s * E + k, out);
+    }
+    for (int n = 0; n < GROUP<N>; n++)
+        add_to<N>(entries[first + n], moved[n]);
+}
+
+// The steepest rate of each group of states of the N channels from `k` on.
+template <int N, int E> INLINE void find_steepest(const Direction<E> &d, Size k, float *steepest)
+{
+    for (Size first = 0; first < STATES; first += GROUP<N>, steepest++) {
+        Vec<N> rates{};
+        for (int n = 0; n < GROUP<N>; n++) {
+            Vec<N> rate = -load<N>(d.rates[first + n] + k);
+            rates = rates > rate ? rates : rate;
         }
-        for (int n = 0; n < GROUP; n++)
-            add_to<N>(entries[first + n], moved[n]);
+        *steepest = largest_of<N>(rates);
     }
 }
 
@@ -327,10 +347,9 @@ template <int N, int E> INLINE void scan_direction(const Direction<E> &d, const 
     alignas(64) float turned[E][CHUNK]; // by channel
     Sum<N> entries[E / N][STATES] = {};
     const Size step = backward ? 1 : -1; // to the token before, in the direction's order
-    float steepest = 0;
-    for (const auto &rates : d.rates)
-        for (float rate : rates)
-            steepest = rate < steepest ? rate : steepest;
+    float steepest[E / N][STATES / GROUP<N>];
+    for (Size k = 0; k < E; k += N)
+        find_steepest<N>(d, k, steepest[k / N]);
     for (Size done = 0; done < inside.tokens; done += CHUNK) {
         Size length = smaller(CHUNK, inside.tokens - done), begin = backward ? inside.tokens - done - length : done;
         for (Size k = 0; k < E; k++)
@@ -344,22 +363,26 @@ template <int N, int E> INLINE void scan_direction(const Direction<E> &d, const 
         multiply<N, 1, E>(d.project, nullptr, turned, c.projected);
         multiply<N, 2 * STATES, E>(d.project + 1, nullptr, turned, c.projected + 1);
         turn<N, E, CHUNK>(turned[0], CHUNK, c.u[0]);
-        Vec<N> longest{};
+        Vec<N> longest[E / N] = {};
         for (Size s = 0; s < length; s++)
             for (Size k = 0; k < E; k += N) {
                 Vec<N> dt = softplus_of<N>(c.projected[0][s] * load<N>(d.dt + k) + load<N>(d.dt_bias + k));
-                longest = longest > dt ? longest : dt;
+                longest[k / N] = longest[k / N] > dt ? longest[k / N] : dt;
                 store<N>(c.dt[s] + k, dt);
                 store<N>(y + (begin + s) * E + k, load<N>(d.D + k) * load<N>(c.u[s] + k));
             }
-        float power = 0;
-        for (int i = 0; i < N; i++)
-            power = longest[i] * steepest < power ? longest[i] * steepest : power;
-        for (Size k = 0; k < E; k += N)
-            if (power > -120)
-                run_chunk<N, E, false>(c, d, length, backward, k, entries[k / N], y + begin * E);
-            else
-                run_chunk<N, E, true>(c, d, length, backward, k, entries[k / N], y + begin * E);
+        for (Size k = 0; k < E; k += N) {
+            const float most = largest_of<N>(longest[k / N]);
+            for (Size first = 0; first < STATES; first += GROUP<N>) {
+                const float power = most * steepest[k / N][first / GROUP<N>];
+                if (power <= FRACTION)
+                    run_group<N, E, SLOW>(c, d, length, backward, k, first, entries[k / N], y + begin * E);
+                else if (power < 120)
+                    run_group<N, E, ORDINARY>(c, d, length, backward, k, first, entries[k / N], y + begin * E);
+                else
+                    run_group<N, E, STEEP>(c, d, length, backward, k, first, entries[k / N], y + begin * E);
+            }
+        }
     }
 }
 

@@ -56,6 +56,14 @@ template <int N> INLINE float sum_of(Vec<N> x)
     return sum;
 }
 
+template <int N> INLINE float largest_of(Vec<N> x)
+{
+    float largest = x[0];
+    for (int i = 1; i < N; i++)
+        largest = x[i] > largest ? x[i] : largest;
+    return largest;
+}
+
 // table[index mod N]
 template <int N> INLINE typename Lanes<N>::Int look_up(typename Lanes<N>::Int table, typename Lanes<N>::Int index)
 {
@@ -128,6 +136,17 @@ template <int N> INLINE Vec<N> exp2m1_of(Vec<N> x)
     return scale * rest + (scale - 1.0f);
 }
 
+// 2^x - 1 for -FRACTION <= x <= 0, exact to its own last bits.
+constexpr float FRACTION = 0.67f;
+
+template <int N> INLINE Vec<N> fraction_exp2m1_of(Vec<N> x)
+{
+    Vec<N> p = x * 1.09945412e-3f + 9.48437164e-3f;
+    p = p * x + 5.54721758e-2f;
+    p = p * x + 2.40223801e-1f;
+    return (p * x + 6.93147143e-1f) * x;
+}
+
 // Beyond 87 each way exp is as good as zero or infinite.
 template <int N> INLINE Vec<N> exp_of(Vec<N> x)
 {
@@ -190,23 +209,41 @@ template <int N> INLINE Vec<N> pick(Vec<N> first, Vec<N> second, typename Lanes<
 #endif
 }
 
-// Lane j of vector i becomes lane i of vector j: squares of half the side change places until the side is one.
+// Lane j of vector i becomes lane i of vector j: first in squares of four lanes, by what is one instruction everywhere,
+// then squares of half the side change places until the side is four.
 template <int N> INLINE void transpose(Vec<N> *rows)
 {
+    typename Lanes<N>::Int low, high, even, odd;
+    for (int i = 0; i < N; i++) {
+        int four = i / 4 * 4, pair = i % 4 / 2, other = i % 2 * N;
+        low[i] = four + pair + other;
+        high[i] = four + 2 + pair + other;
+        even[i] = four + i % 2 + pair * N;
+        odd[i] = four + 2 + i % 2 + pair * N;
+    }
 #pragma GCC unroll 4
-    for (int side = 1; side < N; side *= 2) {
+    for (int i = 0; i < N; i += 4) {
+        Vec<N> a = pick<N>(rows[i], rows[i + 1], low), b = pick<N>(rows[i], rows[i + 1], high);
+        Vec<N> c = pick<N>(rows[i + 2], rows[i + 3], low), d = pick<N>(rows[i + 2], rows[i + 3], high);
+        rows[i] = pick<N>(a, c, even);
+        rows[i + 1] = pick<N>(a, c, odd);
+        rows[i + 2] = pick<N>(b, d, even);
+        rows[i + 3] = pick<N>(b, d, odd);
+    }
+#pragma GCC unroll 4
+    for (int side = 4; side < N; side *= 2) {
         typename Lanes<N>::Int above, below;
         for (int i = 0; i < N; i++) {
             above[i] = i & side ? N + i - side : i;
             below[i] = i & side ? N + i : i + side;
         }
-#pragma GCC unroll 16
-        for (int i = 0; i < N; i++)
-            if (!(i & side)) {
-                Vec<N> first = rows[i], second = rows[i + side];
-                rows[i] = pick<N>(first, second, above);
-                rows[i + side] = pick<N>(first, second, below);
-            }
+#pragma GCC unroll 8
+        for (int pair = 0; pair < N / 2; pair++) {
+            int i = pair / side * 2 * side + pair % side;
+            Vec<N> first = rows[i], second = rows[i + side];
+            rows[i] = pick<N>(first, second, above);
+            rows[i + side] = pick<N>(first, second, below);
+        }
     }
 }
 
