@@ -17,7 +17,7 @@ KERNELS = [
     Extension(
         name,
         [name.replace(".", "/") + ".cpp"],
-        depends=["tpf_model/_vector.h"],
+        depends=["tpf_model/_ranges.h", "tpf_model/_vector.h"],
         extra_compile_args=["-O3", "-std=gnu++17", "-Wno-psabi"],
         optional=True,
     )

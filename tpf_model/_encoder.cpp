@@ -1,28 +1,26 @@
-// The blocks of a Vision Transformer on a CPU, for inference: encoder_native.py prepares the weights, backbone.py is the
-// definition.
+// The blocks of a Vision Transformer on a CPU, for inference: encoder_native.py prepares the weights, backbone.py is
+// the definition.
 //
-// Nearly all of it are products of matrices, and one small kernel computes them: some rows of the left matrix by a panel
-// of the right one, whose sums never leave the registers. A panel is as many columns as are two vectors, stored row by
-// row, so that it is read as it lies. Only attention looks at other tokens, so threads share tokens by ranges and wait
-// for each other twice a block: the result does not depend on their number. A thread takes its tokens in chunks, so
-// short that what is computed of them stays in the second cache.
+// Nearly all of it are products of matrices, and one small kernel computes them: some rows of the left matrix by a
+// panel of the right one, whose sums never leave the registers. A panel is as many columns as are two vectors, stored
+// row by row, so that it is read as it lies; every width here is whole panels. Only attention looks at other tokens, so
+// threads share tokens by ranges and wait for each other twice a block: the result does not depend on their number. A
+// thread takes its tokens in chunks, so short that what is computed of them stays in the second cache.
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
 #include <cmath>
 #include <cstdlib>
 
+#include "_ranges.h"
 #include "_vector.h"
-
-typedef Py_ssize_t Size;
 
 enum { INTERFACE = 1 }; // encoder_native.py expects it
 enum { CHUNK = 24, EXPANSION = 4 };
+enum { MOST_ROWS = 12 };
 
-template <int N> constexpr int ROWS = N > 8 ? 12 : 6; // of a product in registers, as these allow
-template <int N> constexpr int COLUMNS = 2 * N;       // of a panel
+template <int N> constexpr int ROWS = N > 8 ? MOST_ROWS : 6; // of a product in registers, as these allow
+template <int N> constexpr int COLUMNS = 2 * N;              // of a panel
 
-// weights: panels, (outputs / COLUMNS rounded up, inputs, COLUMNS). bias: padded like them.
+// weights: panels, (outputs / COLUMNS, inputs, COLUMNS).
 struct Linear {
     Size inputs, outputs;
     const float *weights, *bias;
@@ -34,23 +32,14 @@ struct Block {
 };
 
 struct Job {
-    Size tokens, width, heads, depth;   // depth: channels of a head
-    float *x;                           // (tokens, width), in place
-    float *qkv;                         // (tokens, 3, heads, depth)
-    float *keys, *values;               // of each head panels: of the transposed keys, of the values
+    Size tokens, width, heads, depth; // depth: channels of a head
+    const float *weights;             // of one block after the other
+    float *x;                         // (tokens, width), in place
+    float *qkv;                       // (tokens, 3, heads, depth)
+    float *keys, *values;             // of each head panels: of the transposed keys, of the values
     float *scratch;
-    Size scratch_size;                  // of each thread
+    Size scratch_size; // of each thread
 };
-
-INLINE Size smaller(Size a, Size b)
-{
-    return a < b ? a : b;
-}
-
-INLINE Size rounded_up(Size size, Size unit)
-{
-    return (size + unit - 1) / unit * unit;
-}
 
 // ROWS rows of a, of which those after the last of `rows` are that one again, by a panel.
 template <int N>
@@ -179,22 +168,9 @@ template <int N> INLINE void attend(const Job &job, Size head, Size first, Size 
 
 // ---- stages of a block ----------------------------------------------------------------------------------------------
 
-// The part-th of `parts` about equal ranges of `total`, in units of `unit`.
-struct Range {
-    Size first, last;
-
-    Range(Size first, Size last) : first(first), last(last) {}
-
-    Range(Size total, Size unit, int part, int parts)
-    {
-        Size units = (total + unit - 1) / unit;
-        first = smaller(units * part / parts * unit, total);
-        last = smaller(units * (part + 1) / parts * unit, total);
-    }
-};
-
 // A thread's tokens of the last `count`, in chunks of about equal length.
 template <int N> struct Chunks {
+    static_assert(CHUNK % ROWS<N> == 0, "a chunk is whole products");
     Range range;
     Size before, rows;
     int number;
@@ -282,81 +258,91 @@ DISPATCH(lay_out, (const Job &job, int part, int parts), (job, part, parts))
 DISPATCH(leave, (const Job &job, const Block &block, Size count, int part, int parts), (job, block, count, part, parts))
 DISPATCH(columns_here, (Size & columns), (columns))
 
+INLINE Size weights_of_block(Size width)
+{
+    return width * ((4 + 2 * EXPANSION) * width + 5 + EXPANSION);
+}
+
+// The layer of the next weights, which are left behind.
+INLINE Linear take(const float *&weights, Size inputs, Size outputs)
+{
+    Linear layer = {inputs, outputs, weights, weights + outputs * inputs};
+    weights += outputs * (inputs + 1);
+    return layer;
+}
+
+static Block block_at(const Job &job, Size index)
+{
+    const Size C = job.width;
+    const float *at = job.weights + index * weights_of_block(C);
+    Block block;
+    block.qkv = take(at, C, 3 * C);
+    block.out = take(at, C, C);
+    block.widen = take(at, C, EXPANSION * C);
+    block.narrow = take(at, EXPANSION * C, C);
+    return block;
+}
+
 // One parallel region. OpenMP, so that its threads are PyTorch's own: two pools would wait for each other's processors.
-static void run_job(const Job &job, const Block *blocks, Size count, Size kept, int threads)
+static void run_job(const Job &job, Size blocks, Size kept, int threads)
 {
 #pragma omp parallel num_threads(threads)
-    for (Size i = 0; i < count; i++) {
+    for (Size i = 0; i < blocks; i++) {
+        const Block block = block_at(job, i);
 #pragma omp for schedule(static)
         for (int part = 0; part < threads; part++)
-            run_enter(job, blocks[i], part, threads);
+            run_enter(job, block, part, threads);
 #pragma omp for schedule(static)
         for (int part = 0; part < threads; part++)
             run_lay_out(job, part, threads);
         // The next block's tokens are this thread's own again: nobody is waited for.
 #pragma omp for schedule(static) nowait
         for (int part = 0; part < threads; part++)
-            run_leave(job, blocks[i], i + 1 < count ? job.tokens : kept, part, threads);
+            run_leave(job, block, i + 1 < blocks ? job.tokens : kept, part, threads);
     }
 }
 
-// The layer of the next weights, which are left behind.
-static Linear take(const float *&weights, Size inputs, Size outputs, Size columns)
+// Puts the job's arrays into one allocation, which is returned; null where there is no memory.
+static float *allocate(Job &job, Size columns, int threads)
 {
-    const Size padded = rounded_up(outputs, columns);
-    Linear layer = {inputs, outputs, weights, weights + padded * inputs};
-    weights += padded * (inputs + 1);
-    return layer;
+    const Size padded = rounded_up(job.tokens, columns), hidden = EXPANSION * job.width;
+    // Where scores are, a product's rows beyond the last are written, too.
+    job.scratch_size = CHUNK * job.width + (CHUNK + MOST_ROWS) * (padded > hidden ? padded : hidden);
+    const Size qkv = job.tokens * 3 * job.width, panels = padded * job.width;
+    const Size total = rounded_up(qkv + 2 * panels + threads * job.scratch_size, LANES);
+    float *room = (float *)aligned_alloc(LANES * sizeof(float), total * sizeof(float));
+    job.qkv = room, job.keys = room + qkv, job.values = job.keys + panels, job.scratch = job.values + panels;
+    return room;
 }
 
-// encode(threads, blocks, tokens, kept, width, heads, x, weights, count): addresses of contiguous float32, x (tokens,
-// width), which is written: of its tokens the last `kept` are the result; and of `count` weights.
+// encode(threads, blocks, tokens, kept, width, heads, x, weights, count): addresses of contiguous float32: x (tokens,
+// width), which is written, of its tokens the last `kept` are the result; and of `count` weights.
 static PyObject *encode(PyObject *, PyObject *args)
 {
     int threads;
-    Size count, kept, given;
+    Size blocks, kept, count, columns;
     PyObject *x, *weights;
     Job job;
-    if (!PyArg_ParseTuple(args, "innnnnOOn", &threads, &count, &job.tokens, &kept, &job.width, &job.heads, &x, &weights,
-                          &given))
+    if (!PyArg_ParseTuple(args, "innnnnOOn", &threads, &blocks, &job.tokens, &kept, &job.width, &job.heads, &x,
+                          &weights, &count))
         return nullptr;
     job.x = (float *)PyLong_AsVoidPtr(x);
-    const float *at = (const float *)PyLong_AsVoidPtr(weights);
+    job.weights = (const float *)PyLong_AsVoidPtr(weights);
     if (PyErr_Occurred())
         return nullptr;
-    Size columns;
     run_columns_here(columns);
-    const Size C = job.width, unit = job.heads * columns;
-    if (threads < 1 || count < 1 || job.heads < 1 || C < 1 || C % unit || kept < 1 || kept > job.tokens ||
-        given != count * C * ((4 + 2 * EXPANSION) * C + 5 + EXPANSION))
+    if (threads < 1 || job.heads < 1 || job.width < 1 || job.width % (job.heads * columns) || kept < 1 ||
+        kept > job.tokens || count != blocks * weights_of_block(job.width))
         return PyErr_Format(PyExc_ValueError, "no %zd blocks of %zd heads, %zd channels, %zd weights, for %zd tokens",
-                            count, job.heads, C, given, job.tokens);
-    job.depth = C / job.heads;
-    const Size padded = rounded_up(job.tokens, columns), large = padded > EXPANSION * C ? padded : EXPANSION * C;
-    // A product's rows beyond the last are written, too, where scores are.
-    job.scratch_size = rounded_up(CHUNK * C + (CHUNK + ROWS<16>) * large, LANES);
-    const Size sizes[] = {job.tokens * 3 * C, padded * C, padded * C, threads * job.scratch_size};
-    float *room = (float *)aligned_alloc(LANES * sizeof(float),
-                                         (sizes[0] + sizes[1] + sizes[2] + sizes[3]) * sizeof(float));
-    Block *blocks = (Block *)malloc(count * sizeof *blocks);
-    if (room && blocks) {
-        job.keys = room, job.values = room + sizes[1], job.qkv = room + sizes[1] + sizes[2];
-        job.scratch = job.qkv + sizes[0];
-        for (Size i = 0; i < count; i++) {
-            blocks[i].qkv = take(at, C, 3 * C, columns);
-            blocks[i].out = take(at, C, C, columns);
-            blocks[i].widen = take(at, C, EXPANSION * C, columns);
-            blocks[i].narrow = take(at, EXPANSION * C, C, columns);
-        }
-        Py_BEGIN_ALLOW_THREADS
-        run_job(job, blocks, count, kept, threads);
-        Py_END_ALLOW_THREADS
-    }
-    const bool done = room && blocks;
-    free(blocks);
-    free(room);
-    if (!done)
+                            blocks, job.heads, job.width, count, job.tokens);
+    job.depth = job.width / job.heads;
+    float *room = allocate(job, columns, threads);
+    if (!room)
         return PyErr_NoMemory();
+    Py_BEGIN_ALLOW_THREADS
+    run_job(job, blocks, kept, threads);
+    Py_END_ALLOW_THREADS
+    free(room);
     Py_RETURN_NONE;
 }
 

@@ -6,13 +6,10 @@
 // Tokens are taken in chunks, so short that what is computed inside never leaves the nearest cache. Threads share
 // images and tokens by ranges, scans by block and direction: the result does not depend on their number.
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
 #include <cstdlib>
 
+#include "_ranges.h"
 #include "_vector.h"
-
-typedef Py_ssize_t Size;
 
 enum { INTERFACE = 1 }; // fusion_native.py expects it
 enum { WIDTH = 8, KERNEL = 5, COLOURS = 3, STATES = 16, TAPS = 4, CHUNK = 32 };
@@ -71,33 +68,11 @@ struct Job {
     float *fused;
 };
 
-INLINE Size smaller(Size a, Size b)
-{
-    return a < b ? a : b;
-}
-
-INLINE Size rounded_up(Size size, Size unit)
-{
-    return (size + unit - 1) / unit * unit;
-}
-
 // Between rows of `length`, with both margins; odd in units of 64 bytes, or a cache would put a column in one place.
 INLINE Size row_stride(Size length)
 {
     return rounded_up(length + MARGIN + TAPS - 1, LANES) | LANES;
 }
-
-// The part-th of `parts` about equal ranges of `total`, in units of `unit`.
-struct Range {
-    Size first, last;
-
-    Range(Size total, Size unit, int part, int parts)
-    {
-        Size units = (total + unit - 1) / unit;
-        first = smaller(units * part / parts * unit, total);
-        last = smaller(units * (part + 1) / parts * unit, total);
-    }
-};
 
 // ---- images to tokens -----------------------------------------------------------------------------------------------
 

@@ -70,6 +70,8 @@ def test_rows_of_the_cpu_are_measured(rows):
     assert {"eager PyTorch (ms)", "PyTorch float32, our kernel (ms)"} < set(times)
     stages = rows["cpu.adapter_share"]["parts"]
     assert 0 < stages["adapter, PyTorch, our kernel (ms)"] < stages["frame, ours (ms)"]
+    encoder = rows["cpu.encoder_time_tiny"]
+    assert 0 < encoder["value"] and {"eager PyTorch (ms)", "PyTorch, our kernel (ms)"} < set(encoder["parts"])
     assert rows["start.cpu"]["value"] > 0
 
 

@@ -8,13 +8,10 @@
 //
 // so float32 never has to tell exp(-1e-6) from 1 over thousands of tokens.
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
 #include <cstdlib>
 
+#include "../_ranges.h"
 #include "../_vector.h"
-
-typedef Py_ssize_t Size;
 
 enum { CHUNK = 32, WIDEST = 16, INTERFACE = 1 }; // INTERFACE: native.py expects it
 
@@ -31,11 +28,6 @@ struct Gradients {
     const float *y;
     float *u, *delta, *A, *B, *C;
 };
-
-INLINE Size smaller(Size a, Size b)
-{
-    return a < b ? a : b;
-}
 
 // Decay rates of the channels from `first` on, for each state.
 template <int N> INLINE void load_rates(const Group &g, Size first, int lanes, Vec<N> *rates)

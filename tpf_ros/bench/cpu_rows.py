@@ -1,4 +1,4 @@
-"""Rows of a CPU: `tiny`'s fusion adapter and frame, and the encoder and head in 8 bit."""
+"""Rows of a CPU: `tiny`'s fusion adapter and frame, and the encoder and head alone."""
 
 import numpy as np
 
@@ -20,15 +20,20 @@ FRAME = (
     Target("cpu.int8_frame_rate", "whole tiny frame, encoder in 8 bit", "FPS", ">=", 25),
     Target("cpu.int8_frame_against_eager", "whole tiny frame: eager PyTorch's time / ours in 8 bit", "x", ">=", 3),
 )
-INT8_TIME = tuple(
+_MODELS = "tiny", "small"
+ENCODER_TIME = tuple(
+    Target(f"cpu.encoder_time_{model}", f"{model}'s encoder and head: ours in float32 / eager PyTorch's", "x", "<=", 1)
+    for model in _MODELS
+) + tuple(
     Target(f"cpu.int8_time_{model}", f"{model}'s encoder and head: int8's time / eager PyTorch's", "x", "<=", 0.6)
-    for model in ("tiny", "small")
+    for model in _MODELS
 )
 
 _FRAMES = 10  # in a row: after the other one's the first finds its caches cold
 _PLAIN, _INT8 = "eager PyTorch", "ONNX Runtime int8"
+_FLOAT32 = {"runtime": "eager", "precision": "float32"}
 _FLOATING = {  # our ways, of which a row takes the fastest
-    "PyTorch float32, our kernel": {"runtime": "eager", "precision": "float32"},
+    "PyTorch float32, our kernel": _FLOAT32,
     "PyTorch bfloat16, our kernel": {"runtime": "eager", "precision": "bfloat16"},
     "ONNX Runtime float32, our kernel": {"runtime": "onnx", "precision": "float32"},
 }
@@ -79,21 +84,24 @@ def measure_frame(conditions: Conditions) -> Results:
     return dict(zip((target.name for target in FRAME), results, strict=True))
 
 
-def measure_int8(conditions: Conditions) -> Results:
+def measure_encoder(conditions: Conditions) -> Results:
     """Encoder and head alone: from a fused crop and both templates to the head's maps."""
-    device, results = conditions.cpu(), {}
     with pinned_threads(conditions.threads):
-        for target in INT8_TIME:
-            model = target.name.rpartition("_")[2]
-            try:
-                calls = {
-                    _INT8: encoder_call(open_here(model, "cpu", conditions, **INT8)),
-                    _PLAIN: encoder_call(open_plain(model, "cpu")),
-                }
-            except NotMeasured as reason:
-                results[target.name] = reason
-                continue
-            times = time_side_by_side(calls, "cpu", conditions.seconds / 2, conditions.rounds)
-            parts = times.milliseconds()
-            results[target.name] = Measured(times.ratio(_INT8, _PLAIN), device, parts)
-    return results
+        return {row: result for model in _MODELS for row, result in _measure_encoder(model, conditions).items()}
+
+
+def _measure_encoder(model: str, conditions: Conditions) -> Results:
+    calls, ways = {_PLAIN: encoder_call(open_plain(model, "cpu"))}, {_OURS: _FLOAT32, _INT8: INT8}
+    refused = {}
+    for name, how in ways.items():
+        try:
+            calls[name] = encoder_call(open_here(model, "cpu", conditions, **how))
+        except NotMeasured as reason:
+            refused[name] = reason
+    times = time_side_by_side(calls, "cpu", conditions.seconds / 2, conditions.rounds)
+    parts, device = times.milliseconds(), conditions.cpu()
+
+    def against_plain(name: str) -> Measured | NotMeasured:
+        return refused.get(name) or Measured(times.ratio(name, _PLAIN), device, parts)
+
+    return {f"cpu.encoder_time_{model}": against_plain(_OURS), f"cpu.int8_time_{model}": against_plain(_INT8)}

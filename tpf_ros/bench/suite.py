@@ -24,7 +24,7 @@ EXPERIMENTS = (
     Experiment(gpu_rows.MEMORY, gpu_rows.measure_memory),
     Experiment(cpu_rows.ADAPTER, cpu_rows.measure_adapter),
     Experiment(cpu_rows.FRAME, cpu_rows.measure_frame),
-    Experiment(cpu_rows.INT8_TIME, cpu_rows.measure_int8),
+    Experiment(cpu_rows.ENCODER_TIME, cpu_rows.measure_encoder),
     Experiment(accuracy_rows.INT8_SR, accuracy_rows.measure),
     Experiment(start_rows.CPU, start_rows.measure_cpu),
     Experiment(start_rows.GPU, start_rows.measure_gpu),
