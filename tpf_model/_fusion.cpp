@@ -261,7 +261,8 @@ template <int N> INLINE void add_to(Sum<N> &sum, Vec<N> x)
 // further.
 enum Decays { SLOW, ORDINARY, STEEP };
 
-template <int N, Decays DECAYS> INLINE Vec<N> lost_of(Vec<N> power)
+// A decay - 1, exact to its own last bits.
+template <int N, Decays DECAYS> INLINE Vec<N> change_of(Vec<N> power)
 {
     if constexpr (DECAYS == SLOW)
         return fraction_exp2m1_of<N>(power);
@@ -292,8 +293,8 @@ INLINE void run_group(const Chunk<E> &c, const Direction<E> &d, Size length, boo
         const float *B = c.projected[1 + first] + s, *C = c.projected[1 + STATES + first] + s;
         Vec<N> dt = load<N>(c.dt[s] + k), in = dt * load<N>(c.u[s] + k), out = load<N>(y + s * E + k);
         for (int n = 0; n < GROUP<N>; n++) {
-            Vec<N> lost = lost_of<N, DECAYS>(dt * rates[n]);
-            moved[n] = moved[n] + in * B[n * CHUNK] + lost * (entry[n] + moved[n]);
+            Vec<N> change = change_of<N, DECAYS>(dt * rates[n]);
+            moved[n] = moved[n] + in * B[n * CHUNK] + change * (entry[n] + moved[n]);
             out += C[n * CHUNK] * (entry[n] + moved[n]);
         }
         store<N>(y + s * E + k, out);

@@ -1,7 +1,7 @@
 """The encoder's blocks by our own compiled kernel for CPUs (`_encoder.cpp`): inference, float32, PyTorch's threads.
 
-PyTorch multiplies each matrix near the processor's limit, but between them it starts and stops its threads, and writes
-and reads all tokens again, some twelve times a block; its attention and its GELU take twice as long as they need to.
+PyTorch multiplies each matrix near the processor's limit, but between them its threads wait for each other, and all
+tokens are written and read again, some twelve times a block; its attention and its GELU take longer than they need to.
 """
 
 import functools
@@ -28,7 +28,7 @@ class NativeBlocks(nn.Module):
     def forward(self, x: Tensor, keep: int = 0) -> Tensor:
         """(B, L, C) -> of the last `keep` tokens, or of all, (B, keep, C) float32."""
         x = x.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
-        batch, length, width = x.shape
+        _, length, width = x.shape
         threads, shape = torch.get_num_threads(), (length, keep or length, width, self._heads)
         for one in x:
             _encoder.encode(threads, self._count, *shape, one.data_ptr(), self._weights.data_ptr(), len(self._weights))
