@@ -244,19 +244,6 @@ template <int E> struct Chunk {
     alignas(64) float u[CHUNK][E], dt[CHUNK][E];
 };
 
-// A sum that grows for thousands of tokens; what float32 loses of it is carried along (Knuth's two-sum).
-template <int N> struct Sum {
-    Vec<N> value, lost;
-};
-
-template <int N> INLINE void add_to(Sum<N> &sum, Vec<N> x)
-{
-    x += sum.lost;
-    Vec<N> value = sum.value + x, added = value - sum.value;
-    sum.lost = (sum.value - (value - added)) + (x - added);
-    sum.value = value;
-}
-
 // How far below 0 the powers of 2 lie that are a chunk's decays: by FRACTION at most, or anywhere float32 has them, or
 // further.
 enum Decays { SLOW, ORDINARY, STEEP };
@@ -281,12 +268,12 @@ template <int N> constexpr int GROUP = N > 8 ? 4 : 2; // states that go through 
 // so float32 never has to tell exp(-1e-6) from 1 over thousands of tokens.
 template <int N, int E, Decays DECAYS>
 INLINE void run_group(const Chunk<E> &c, const Direction<E> &d, Size length, bool backward, Size k, Size first,
-                      Sum<N> *entries, float *y)
+                      Vec<N> *entries, float *y)
 {
     Vec<N> rates[GROUP<N>], entry[GROUP<N>], moved[GROUP<N>] = {};
     for (int n = 0; n < GROUP<N>; n++) {
         rates[n] = load<N>(d.rates[first + n] + k);
-        entry[n] = entries[first + n].value;
+        entry[n] = entries[first + n];
     }
     for (Size i = 0; i < length; i++) {
         Size s = backward ? length - 1 - i : i;
@@ -300,7 +287,7 @@ INLINE void run_group(const Chunk<E> &c, const Direction<E> &d, Size length, boo
         store<N>(y + s * E + k, out);
     }
     for (int n = 0; n < GROUP<N>; n++)
-        add_to<N>(entries[first + n], moved[n]);
+        entries[first + n] += moved[n];
 }
 
 // The steepest rate of each group of states of the N channels from `k` on.
@@ -321,7 +308,7 @@ template <int N, int E> INLINE void scan_direction(const Direction<E> &d, const 
 {
     Chunk<E> c;
     alignas(64) float turned[E][CHUNK]; // by channel
-    Sum<N> entries[E / N][STATES] = {};
+    Vec<N> entries[E / N][STATES] = {};
     const Size step = backward ? 1 : -1; // to the token before, in the direction's order
     float steepest[E / N][STATES / GROUP<N>];
     for (Size k = 0; k < E; k += N)
